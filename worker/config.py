@@ -1,0 +1,98 @@
+"""Settings from the environment: the only room that reads or writes it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import ConfigError
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of the worker, read once. Sizes in bytes, times in seconds."""
+
+    on_platform: bool
+    """RunPod's job queue is set (RUNPOD_WEBHOOK_GET_JOB)."""
+    realtime_port: str
+    """RUNPOD_REALTIME_PORT: makes the SDK serve HTTP instead of taking jobs."""
+    comfyui_url: str
+    """COMFYUI_URL"""
+    comfyui_dir: Path | None
+    """COMFYUI_DIR: holds ComfyUI's input, output and temp folders; None: this worker cannot reach its files."""
+    boot_timeout: float
+    """COMFYUI_BOOT_TIMEOUT: how long ComfyUI may take to answer before the worker reports itself unfit."""
+    job_timeout: float
+    """JOB_TIMEOUT: a job's deadline, from its start."""
+    stall_timeout: float
+    """STALL_TIMEOUT: how long a running job may show no sign of work."""
+    reply_limit: int | None
+    """REPLY_LIMIT_MB, in bytes; None: the platform's 10 MB (/run) or 20 MB (/runsync)."""
+    max_image_bytes: int
+    """MAX_IMAGE_MB, in bytes"""
+    max_image_pixels: int
+    """MAX_IMAGE_MEGAPIXELS, in pixels"""
+    max_frames: int
+    """MAX_FRAMES"""
+    local_host: str
+    """LOCAL_HOST: where the local endpoint listens."""
+    local_port: int
+    """LOCAL_PORT"""
+    log_level: str
+    """LOG_LEVEL"""
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raises ConfigError naming the variable, its value and what is allowed."""
+    comfyui_dir = environ.get("COMFYUI_DIR", "")
+    limit = _number(environ, "REPLY_LIMIT_MB", 0, 0, 1000)
+    return Settings(
+        on_platform=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
+        realtime_port=environ.get("RUNPOD_REALTIME_PORT", ""),
+        comfyui_url=_http_url(environ, "COMFYUI_URL", "http://127.0.0.1:8188"),
+        comfyui_dir=Path(comfyui_dir) if comfyui_dir else None,
+        boot_timeout=_number(environ, "COMFYUI_BOOT_TIMEOUT", 300, 1, 3600),
+        job_timeout=_number(environ, "JOB_TIMEOUT", 3600, 1, 86400),
+        stall_timeout=_number(environ, "STALL_TIMEOUT", 900, 1, 86400),
+        reply_limit=int(limit * MB) or None,
+        max_image_bytes=int(_number(environ, "MAX_IMAGE_MB", 20, 0.001, 1000) * MB),
+        max_image_pixels=int(_number(environ, "MAX_IMAGE_MEGAPIXELS", 64, 0.001, 1000) * 1e6),
+        max_frames=int(_number(environ, "MAX_FRAMES", 129, 1, 1000)),
+        local_host=environ.get("LOCAL_HOST") or "localhost",
+        local_port=int(_number(environ, "LOCAL_PORT", 8000, 1, 65535)),
+        log_level=_choice(environ, "LOG_LEVEL", "INFO", LOG_LEVELS),
+    )
+
+
+def export(values: Mapping[str, str]) -> None:
+    """Set environment variables that this process and its SDK have yet to read; those already set stay."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ConfigError(f"{name}={text!r} must be a number from {low} to {high}; default {default}")
+    return value
+
+
+def _choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = (environ.get(name) or default).upper()
+    if value not in allowed:
+        raise ConfigError(f"{name}={value!r} must be one of {', '.join(allowed)}; default {default}")
+    return value
+
+
+def _http_url(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = (environ.get(name) or default).rstrip("/")
+    if not value.startswith(("http://", "https://")):
+        raise ConfigError(f"{name}={value!r} must start with http:// or https://; default {default}")
+    return value
