@@ -1,0 +1,10 @@
+"""ComfyUI seen from outside: the only room that knows its URLs, message types, history keys and folders.
+
+What is relied on was observed on ComfyUI 0.8.0; docs/ARCHITECTURE.md lists what each decision rests on.
+"""
+
+from worker.comfyui.client import ComfyUI, SavedFile
+from worker.comfyui.events import Event, Events
+from worker.comfyui.follow import Limits, Prompt, follow, stop
+
+__all__ = ["ComfyUI", "Event", "Events", "Limits", "Prompt", "SavedFile", "follow", "stop"]

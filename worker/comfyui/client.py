@@ -1,0 +1,150 @@
+"""ComfyUI over HTTP: one method for each route the worker uses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from worker.comfyui import faults
+from worker.errors import ComfyUIUnavailable, OutputFailed
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0  # for what carries files; ComfyUI's loop was seen blocked for 0.4 s by a tiny model's load
+LOOK_TIMEOUT = 5.0  # for looks at a running prompt, between which a cancel must be seen
+
+
+# A finished clip must not be lost to one bad answer: reading again is safe, and only reading is.
+_RETRIES = Retry(
+    connect=0, read=0, status=3, status_forcelist=(500, 502, 503, 504), allowed_methods={"GET"}, raise_on_status=False
+)
+
+
+@dataclass(frozen=True)
+class SavedFile:
+    """A file that a node saved, as history names it."""
+
+    node_id: str
+    filename: str
+    subfolder: str
+    folder: str
+    """`output` or `temp`"""
+    animated: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a prompt ended: its files, or the message that says why there are none."""
+
+    files: tuple[SavedFile, ...]
+    error: Mapping[str, Any] | None
+    interrupted: bool
+
+
+class Refused(ComfyUIUnavailable):
+    """Nothing listens at ComfyUI's address: it is dead or has yet to start."""
+
+
+class ComfyUI:
+    """One job's connection to ComfyUI. Not thread-safe: make one per job.
+
+    Every method raises ComfyUIUnavailable when ComfyUI refuses the connection, does not answer in time or answers 5xx.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = requests.Session()
+        self._http.trust_env = False  # a proxy of the container is not for its own ComfyUI
+        self._http.mount("http", HTTPAdapter(max_retries=_RETRIES))
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._http.close()
+
+    def stats(self) -> Mapping[str, Any]:
+        """Versions, memory and devices (/system_stats); a stand-in for ComfyUI names itself under `stand_in`."""
+        stats = self._request("GET", "/system_stats").json()
+        return {**stats["system"], "devices": stats["devices"]}
+
+    def upload(self, data: bytes, filename: str, subfolder: str) -> str:
+        """Store a picture under input/`subfolder` and return the name by which LoadImage finds it."""
+        fields = {"subfolder": subfolder, "type": "input", "overwrite": "true"}
+        answer = self._request("POST", "/upload/image", data=fields, files={"image": (filename, data)}).json()
+        return str(PurePosixPath(answer["subfolder"]) / answer["name"])
+
+    def queue(self, nodes: Mapping[str, Any], prompt_id: str, client_id: str) -> None:
+        """Queue a graph under ids of our own; raises WorkflowRejected for what ComfyUI finds wrong with it.
+
+        ComfyUI runs the sound part of a graph that is partly broken; the caller must `stop` the prompt after any error.
+        """
+        body = {"prompt": nodes, "prompt_id": prompt_id, "client_id": client_id}
+        response = self._request("POST", "/prompt", json=body, allow=400)
+        answer = response.json()
+        if response.status_code == 400 or answer.get("node_errors"):
+            raise faults.rejection(answer, nodes)
+
+    def outcome(self, prompt_id: str) -> Outcome | None:
+        """How the prompt ended, from its history entry; None while there is none."""
+        entry = self._request("GET", f"/history/{prompt_id}", read=LOOK_TIMEOUT).json().get(prompt_id)
+        if entry is None:
+            return None
+        messages = dict(entry["status"].get("messages", []))
+        return Outcome(
+            files=tuple(_saved_files(entry["outputs"])),
+            error=messages.get("execution_error"),
+            interrupted="execution_interrupted" in messages,
+        )
+
+    def place(self, prompt_id: str) -> str | None:
+        """Where the prompt stands in the queue: `running`, `pending`, or None when it is not there."""
+        queue = self._request("GET", "/queue", read=LOOK_TIMEOUT).json()
+        for place in ("running", "pending"):
+            if any(entry[1] == prompt_id for entry in queue[f"queue_{place}"]):
+                return place
+        return None
+
+    def interrupt(self, prompt_id: str) -> None:
+        """Take the prompt out of the queue, and ask it to stop if it runs. One request can be lost: see `stop`."""
+        self._request("POST", "/queue", json={"delete": [prompt_id]})
+        self._request("POST", "/interrupt", json={"prompt_id": prompt_id})
+
+    def free(self) -> None:
+        """Have ComfyUI unload its models and drop its cache once the current prompt is done."""
+        self._request("POST", "/free", json={"unload_models": True, "free_memory": True})
+
+    def fetch(self, file: SavedFile) -> bytes:
+        """The bytes of a saved file; raises OutputFailed when it is gone."""
+        query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.folder}
+        response = self._request("GET", "/view", params=query, allow=404)
+        if response.status_code == 404:
+            raise OutputFailed(f"ComfyUI lists {file.filename} as saved by node {file.node_id}, but has no such file")
+        return response.content
+
+    def _request(
+        self, method: str, path: str, allow: int = 200, read: float = READ_TIMEOUT, **options: Any
+    ) -> requests.Response:
+        try:
+            response = self._http.request(method, self.url + path, timeout=(CONNECT_TIMEOUT, read), **options)
+        except requests.ConnectionError as error:
+            raise Refused(f"ComfyUI does not answer at {self.url}") from error
+        except requests.RequestException as error:
+            raise ComfyUIUnavailable(f"ComfyUI does not answer at {self.url}: {type(error).__name__}") from error
+        if response.status_code not in {200, allow}:
+            raise ComfyUIUnavailable(f"ComfyUI answered HTTP {response.status_code} to {method} {path}")
+        return response
+
+
+def _saved_files(outputs: Mapping[str, Any]) -> list[SavedFile]:
+    """Every file in history's `outputs`, whatever key its node chose (images, gifs, videos, ...), in order."""
+    files = []
+    for node_id, output in outputs.items():
+        animated = any(output.get("animated") or ())
+        entries = [entry for value in output.values() if isinstance(value, (list, tuple)) for entry in value]
+        for entry in entries:
+            if isinstance(entry, dict) and "filename" in entry:
+                folder = entry.get("type", "output")
+                files.append(SavedFile(node_id, entry["filename"], entry.get("subfolder", ""), folder, animated))
+    return files

@@ -1,0 +1,79 @@
+"""ComfyUI's answers about what is wrong, as the worker's errors."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.errors import ExecutionFailed, OutOfMemory, WorkerError, WorkflowRejected
+
+SHOWN_CHARACTERS = 300
+SHOWN_OPTIONS = 12
+
+
+def rejection(answer: Mapping[str, Any], nodes: Mapping[str, Any]) -> WorkflowRejected:
+    """What ComfyUI found wrong with a graph, each fault with node, input, value and what is allowed."""
+    faults = [
+        {"node_id": node_id, "node": name_node(node_id, nodes), **fault}
+        for node_id, report in answer.get("node_errors", {}).items()
+        for fault in _describe(report["errors"])
+    ]
+    if faults:
+        text = "; ".join(f"{fault['node']}: {fault['reason']}" for fault in faults)
+    else:
+        error = answer.get("error", {})
+        text = " ".join(str(part) for part in (error.get("message"), error.get("details")) if part)
+    return WorkflowRejected(f"ComfyUI refuses the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
+
+
+def failure(message: Mapping[str, Any], nodes: Mapping[str, Any]) -> ExecutionFailed:
+    """A node's exception, from ComfyUI's execution_error message."""
+    node_id, kind = str(message.get("node_id")), str(message.get("exception_type"))
+    reason = _cut(str(message.get("exception_message")).strip(), SHOWN_CHARACTERS)
+    details = {"node_id": node_id, "node_type": message.get("node_type"), "exception_type": kind}
+    where = name_node(node_id, nodes)
+    if kind.rpartition(".")[2] == "OutOfMemoryError":
+        advice = "ask for fewer num_frames or a smaller width and height, or use a GPU with more memory"
+        return OutOfMemory(f"{where} ran out of GPU memory; {advice}", **details)
+    return ExecutionFailed(f"{where} failed: {kind}: {reason}", **details)
+
+
+def interruption(prompt_id: str) -> WorkerError:
+    """The prompt was interrupted, and not by this worker."""
+    return ExecutionFailed("the prompt was interrupted on ComfyUI by somebody else", prompt_id=prompt_id)
+
+
+def name_node(node_id: str, nodes: Mapping[str, Any]) -> str:
+    """How people know a node: its title, class and id."""
+    node = nodes.get(node_id, {})
+    kind = node.get("class_type", "?")
+    title = node.get("_meta", {}).get("title", kind)
+    return f'node {node_id} "{title}"' if title == kind else f'node {node_id} "{title}" ({kind})'
+
+
+def _describe(errors: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for error in errors:
+        extra = error.get("extra_info", {})
+        reason = f"{error['message']}: {error.get('details', '')}".rstrip(": ")
+        allowed = _allowed(extra.get("input_config"))
+        fault = {"input": extra.get("input_name"), "type": error["type"], "reason": _cut(reason, SHOWN_CHARACTERS)}
+        if allowed:
+            fault["allowed"] = allowed
+            fault["reason"] += f" (allowed: {allowed}; got {_cut(repr(extra.get('received_value')), 60)})"
+        yield fault
+
+
+def _allowed(config: Any) -> str:
+    """What an input takes, from its schema: `[type or list of options, {min, max, options, ...}]`."""
+    if not isinstance(config, list) or not config:
+        return ""
+    limits = config[1] if len(config) > 1 and isinstance(config[1], dict) else {}
+    options = config[0] if isinstance(config[0], list) else limits.get("options")
+    if options is not None:
+        shown = ", ".join(map(str, options[:SHOWN_OPTIONS])) or "nothing: no such file is installed"
+        return shown + (f" and {len(options) - SHOWN_OPTIONS} more" if len(options) > SHOWN_OPTIONS else "")
+    if "min" in limits and "max" in limits:
+        return f"{limits['min']} to {limits['max']}"
+    return ""
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

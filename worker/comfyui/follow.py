@@ -1,0 +1,151 @@
+"""Following a prompt to its end, and making it end."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.comfyui import faults
+from worker.comfyui.client import ComfyUI, Outcome, Refused, SavedFile
+from worker.comfyui.events import Event, Events
+from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout
+
+log = logging.getLogger(__name__)
+
+TICK = 0.1  # seconds at most until a cancel or a deadline is seen
+CHECK = 1.0  # seconds between looks at history while the socket says nothing final
+EAGER = 1.0  # seconds of close looks after it does: history follows up to 0.4 s later
+EAGER_TICK = 0.005
+PATIENCE = 120.0  # seconds without one good answer, all refusals apart, until ComfyUI counts as gone
+DEATH = 1.0  # the same while it refuses every connection
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A graph in ComfyUI's queue."""
+
+    id: str
+    nodes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to give up on a prompt."""
+
+    deadline: float
+    """time.monotonic() by which it must have ended"""
+    stall: float
+    """seconds it may run without a sign of work"""
+    cancelled: threading.Event
+
+
+def follow(
+    comfyui: ComfyUI, events: Events, prompt: Prompt, limits: Limits, on_event: Callable[[Event], None]
+) -> tuple[SavedFile, ...]:
+    """Wait for the prompt's end and return its files, those in `temp` included.
+
+    Progress comes from the socket, the truth from history, so a socket that drops, falls silent or lies costs time at
+    most. Raises ExecutionFailed, JobCancelled, JobTimeout, or ComfyUIUnavailable when ComfyUI dies or forgets it.
+    """
+    watch = _Watch(comfyui, prompt.id, limits)
+    while True:
+        event = events.next(prompt.id, EAGER_TICK if watch.eager else TICK)
+        if event:
+            watch.note(event)
+            on_event(event)
+        if watch.due(events.connected) and (outcome := watch.look()):
+            return _files(outcome, prompt)
+        watch.check_limits()
+
+
+def stop(comfyui: ComfyUI, prompt_id: str, timeout: float) -> bool:
+    """Interrupt the prompt until ComfyUI no longer has it; False when it still does after `timeout` seconds.
+
+    Once is not enough: an interrupt sent right after the prompt was queued is lost now and then.
+    """
+    end = time.monotonic() + timeout
+    pause = 0.05
+    while comfyui.place(prompt_id) is not None:
+        if time.monotonic() > end:
+            return False
+        comfyui.interrupt(prompt_id)
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
+    return True
+
+
+class _Watch:
+    """What is known of a prompt that has not ended yet, and when to look again."""
+
+    def __init__(self, comfyui: ComfyUI, prompt_id: str, limits: Limits) -> None:
+        self._comfyui, self._prompt_id, self._limits = comfyui, prompt_id, limits
+        self._answered = self._moved = time.monotonic()
+        self._next_look = self._answered + CHECK
+        self._eager_until = 0.0
+
+    @property
+    def eager(self) -> bool:
+        return time.monotonic() < self._eager_until
+
+    def note(self, event: Event) -> None:
+        """A sign of work; a final one makes the next looks come at once."""
+        self._moved = time.monotonic()
+        if event.kind == "ended" and not self._eager_until:
+            self._eager_until = self._moved + EAGER
+
+    def due(self, connected: bool) -> bool:
+        return self.eager or not connected or time.monotonic() >= self._next_look
+
+    def look(self) -> Outcome | None:
+        """Ask history; None while the prompt is under way, or while ComfyUI fails to answer but may recover."""
+        self._next_look = time.monotonic() + CHECK
+        try:
+            outcome = self._comfyui.outcome(self._prompt_id)
+            lost = outcome is None and not self.eager and not self._queued()
+            if lost:  # it leaves the queue and enters history in one step: gone from one, it must be in the other
+                outcome = self._comfyui.outcome(self._prompt_id)
+        except ComfyUIUnavailable as error:
+            self._bear(error)
+            return None
+        self._answered = time.monotonic()
+        if lost and outcome is None:
+            raise ComfyUIUnavailable(
+                "ComfyUI was restarted while it had the job, and no longer knows it; send it again"
+            )
+        return outcome
+
+    def _queued(self) -> bool:
+        place = self._comfyui.place(self._prompt_id)
+        if place == "pending":
+            self._moved = time.monotonic()  # waiting behind another prompt is not a stall
+        return place is not None
+
+    def _bear(self, error: ComfyUIUnavailable) -> None:
+        silence = time.monotonic() - self._answered
+        if silence > (DEATH if isinstance(error, Refused) else PATIENCE):
+            raise ComfyUIUnavailable(f"ComfyUI died while it had the job: {error.message}; send it again") from error
+
+    def check_limits(self) -> None:
+        """Raise when the job is cancelled, its deadline has passed, or nothing moves."""
+        now = time.monotonic()
+        if self._limits.cancelled.is_set():
+            raise JobCancelled("the platform cancelled the job")
+        if now > self._limits.deadline:
+            raise JobTimeout(
+                "the job passed its deadline (JOB_TIMEOUT); ask for fewer num_frames or steps, or raise it"
+            )
+        if now - self._moved > self._limits.stall:
+            raise JobTimeout(
+                f"ComfyUI showed no sign of work for {self._limits.stall:.0f} s (STALL_TIMEOUT); send the job again"
+            )
+
+
+def _files(outcome: Outcome, prompt: Prompt) -> tuple[SavedFile, ...]:
+    if outcome.error:
+        log.warning("ComfyUI's traceback:\n%s", "".join(outcome.error.get("traceback", ())))
+        raise faults.failure(outcome.error, prompt.nodes)
+    if outcome.interrupted:
+        raise faults.interruption(prompt.id)
+    return outcome.files
