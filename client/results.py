@@ -1,0 +1,122 @@
+"""The worker's answer: is it whole, its files on disk, and what there is to say about it."""
+
+import base64
+import binascii
+import contextlib
+import json
+import mimetypes
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from client.errors import RunError, one_line
+
+Answer = dict[str, Any]
+
+
+@dataclass
+class SavedFiles:
+    """Where one job's files are."""
+
+    folder: Path
+    videos: list[Path] = field(default_factory=list)
+    frames: list[Path] = field(default_factory=list)
+
+
+def read_answer(output: object) -> Answer:
+    """The worker's answer, once it is one with files; raises RunError for an error, and for an answer that got lost."""
+    if isinstance(output, dict) and output.get("error"):
+        raise RunError(f"the worker answers: {describe_error(output)}")
+    if not isinstance(output, dict) or "outputs" not in output:
+        raise RunError(
+            "COMPLETED without output: RunPod drops a reply over 10 MB (/run) or 20 MB (/runsync) silently; "
+            "ask for fewer frames, --output video or --frame-format jpeg, or see the worker's log"
+        )
+    if not output["outputs"]:
+        raise RunError("the answer has no outputs: the workflow saved nothing; see the worker's log")
+    return output
+
+
+def describe_error(reply: Mapping[str, Any]) -> str:
+    """The error's own words; the SDK wraps an exception that escaped the handler in JSON text with a traceback."""
+    error = reply.get("error")
+    if error is None and isinstance(reply.get("output"), dict):
+        error = reply["output"].get("error")
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        error = json.loads(error)["error_message"] if isinstance(error, str) else error
+    return str(error or "no error text; see the worker's log")
+
+
+def save_files(job_id: str, answer: Answer, out: Path) -> SavedFiles:
+    """Write clip.*, frame_0001.* ... and answer.json (the answer without data) to `out`/`job_id`."""
+    saved = SavedFiles(out / re.sub(r"[^\w.-]", "_", job_id))
+    try:
+        saved.folder.mkdir(parents=True, exist_ok=True)
+        entries = [_save_entry(entry, saved) for entry in answer["outputs"]]
+        record = {**answer, "outputs": entries}
+        record.pop("images", None)
+        (saved.folder / "answer.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write to {saved.folder}: {error.strerror}; choose another --out") from error
+    return saved
+
+
+def check_frames(answer: Answer, saved: SavedFiles, asked: int | None, output: str | None) -> None:
+    """Raise RunError where fewer frames came back than were asked for."""
+    wanted = asked or answer.get("num_frames") or 1
+    got = answer.get("num_frames") if output == "video" else len(saved.frames)
+    if not isinstance(got, int) or got < wanted:
+        because = "; ".join(map(str, answer.get("warnings") or ["the answer does not say why"]))
+        raise RunError(f"{got or 0} of {wanted} frames came back ({because}); what came is in {saved.folder}")
+
+
+def describe(reply: Mapping[str, Any], answer: Answer, saved: SavedFiles) -> Iterator[str]:
+    """Lines for people: the files, the clip's measures, the timings, and each warning."""
+    yield from map(str, saved.videos)
+    if saved.frames:
+        yield str(saved.frames[0]) + (f" to {saved.frames[-1].name}" if len(saved.frames) > 1 else "")
+    yield (
+        f"{answer.get('width')}x{answer.get('height')}, {answer.get('num_frames')} frames, "
+        f"{answer.get('fps')} fps, seed {answer.get('seed')}"
+    )
+    timings = {**_platform_timings(reply), **(answer.get("timings") or {})}
+    yield "seconds: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in timings.items())
+    for warning in answer.get("warnings") or []:
+        yield f"warning: {one_line(str(warning))}"
+
+
+def _save_entry(entry: Mapping[str, Any], saved: SavedFiles) -> dict[str, Any]:
+    paths, stem = (saved.videos, "clip") if entry.get("type") == "video" else (saved.frames, "frame")
+    number = len(paths) + 1
+    name = stem if (stem, number) == ("clip", 1) else f"{stem}_{number:04d}"
+    path = saved.folder / (name + _extension(entry))
+    path.write_bytes(_decode(entry))
+    paths.append(path)
+    return {**{key: value for key, value in entry.items() if key != "data"}, "file": path.name}
+
+
+def _decode(entry: Mapping[str, Any]) -> bytes:
+    if entry.get("encoding") != "base64":
+        raise RunError(
+            f"output {entry.get('filename')} is encoded as {entry.get('encoding')!r}, and base64 is expected"
+        )
+    try:
+        return base64.b64decode(entry["data"], validate=True)
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise RunError(
+            f"output {entry.get('filename')} is damaged: its data is not base64; run the job again"
+        ) from error
+
+
+def _extension(entry: Mapping[str, Any]) -> str:
+    suffix = Path(str(entry.get("filename", ""))).suffix
+    if re.fullmatch(r"\.[A-Za-z0-9]{1,5}", suffix):
+        return suffix
+    return mimetypes.guess_extension(str(entry.get("mime_type"))) or ".bin"
+
+
+def _platform_timings(reply: Mapping[str, Any]) -> dict[str, float]:
+    names = {"delayTime": "in queue", "executionTime": "on the worker"}
+    return {name: reply[key] / 1000 for key, name in names.items() if isinstance(reply.get(key), (int, float))}

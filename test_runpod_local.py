@@ -1,0 +1,108 @@
+"""Send one job to a RunPod endpoint, the local one or a deployed one, and save the clip and its frames.
+
+Exit code 0 when everything that was asked for is on disk, 1 with one line on standard error when not, 130 after Ctrl-C
+(the job is cancelled first).
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from client.arguments import Parser, add_job_options, read_job_input
+from client.endpoint import API_BASE, Endpoint
+from client.errors import RunError
+from client.jobs import run_job
+from client.results import check_frames, describe, read_answer, save_files
+from client.worker_process import worker_process
+
+LOCAL_URL = "http://localhost:8000"
+OPERATIONS = {"sync": ["runsync"], "async": ["run"], "both": ["runsync", "run"]}
+
+
+def main() -> int:
+    """Do what the command line says."""
+    options = parse_options()
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
+    try:
+        with open_endpoint(options) as (endpoint, log):
+            if options.mode == "health":
+                print_health(endpoint)
+            folders = [process_job(endpoint, name, options) for name in OPERATIONS.get(options.mode, [])]
+            if log and folders:
+                log.rename(folders[-1] / "worker.log")
+    except RunError as error:
+        print(f"{Path(__file__).name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{Path(__file__).name}: interrupted; a job that was sent is cancelled", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line, checked."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "mode",
+        choices=(*OPERATIONS, "health"),
+        help="sync: /runsync; async: /run; both: one after the other; health: the endpoint's counts",
+    )
+    where = parser.add_argument_group("endpoint")
+    target = where.add_mutually_exclusive_group()
+    target.add_argument("--url", default=LOCAL_URL, help=f"a local endpoint; default: {LOCAL_URL}")
+    target.add_argument("--endpoint", metavar="ID", help="a deployed endpoint; its key is read from RUNPOD_API_KEY")
+    target.add_argument("--start-worker", action="store_true", help="start handler.py for this run, and stop it again")
+    where.add_argument("--api-base", default=API_BASE, metavar="URL", help=f"for --endpoint; default: {API_BASE}")
+    where.add_argument("--timeout", type=float, default=3600, metavar="S", help="longest wait for a job; default: 3600")
+    add_job_options(parser)
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def open_endpoint(options: argparse.Namespace) -> Iterator[tuple[Endpoint, Path | None]]:
+    """The endpoint of the command line, and the log of the worker that was started for it."""
+    if options.start_worker:
+        log = make_folder(options.out) / f"worker-{os.getpid()}.log"
+        with worker_process(log) as url:
+            yield Endpoint(url), log
+    elif options.endpoint:
+        key = os.environ.get("RUNPOD_API_KEY", "")
+        if not key:
+            raise RunError("--endpoint needs a key: export RUNPOD_API_KEY=... (RunPod console, Settings, API keys)")
+        yield Endpoint(f"{options.api_base.rstrip('/')}/{options.endpoint}", key), None
+    else:
+        yield Endpoint(options.url), None
+
+
+def make_folder(path: Path) -> Path:
+    """`path`, which exists from now on."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {path}: {error.strerror}; choose another --out") from error
+    return path
+
+
+def process_job(endpoint: Endpoint, operation: str, options: argparse.Namespace) -> Path:
+    """Run one job, save its files, print where they are, and return their folder."""
+    reply = run_job(endpoint, operation, read_job_input(options), options.timeout)
+    answer = read_answer(reply.get("output"))
+    saved = save_files(reply["id"], answer, options.out)
+    print("\n".join(describe(reply, answer, saved)))
+    check_frames(answer, saved, options.num_frames, options.output)
+    return saved.folder
+
+
+def print_health(endpoint: Endpoint) -> None:
+    """One line for the jobs, one for the workers."""
+    for subject, counts in endpoint.health().items():
+        print(f"{subject}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
