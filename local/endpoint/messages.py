@@ -1,0 +1,145 @@
+"""The JSON that goes in and out: its models, and reading it with limits."""
+
+import json
+from typing import Any, NoReturn
+
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.json_schema import models_json_schema
+
+REF = "#/components/schemas/{model}"
+
+
+class Json(JSONResponse):
+    """Escapes what UTF-8 cannot hold: a lone surrogate in a job's input must not jam the queue."""
+
+    def render(self, content: Any) -> bytes:
+        """As ASCII."""
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+class Policy(BaseModel):
+    """Limits of one job, in milliseconds."""
+
+    executionTimeout: int | None = Field(None, gt=5000, description="longest run; default 600000")  # noqa: N815 (RunPod's name)
+    ttl: int | None = Field(None, ge=10_000, le=604_800_000, description="longest life; default 86400000")
+    lowPriority: bool = Field(False, description="no effect here")  # noqa: N815 (RunPod's name)
+
+
+class JobRequest(BaseModel):
+    """What /run and /runsync take."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    input: Any = Field(description="goes to the worker's handler as it is", examples=[{"prompt": "a rocket lifts off"}])
+    policy: Policy | None = None
+    webhook: str | None = Field(None, description="gets the final status by POST")
+    s3Config: dict[str, Any] | None = Field(None, description="passed on to the worker")  # noqa: N815 (RunPod's name)
+
+
+class JobState(BaseModel):
+    """A job's id and state."""
+
+    id: str
+    status: str = Field(examples=["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"])
+
+
+class JobStatus(JobState):
+    """A job's report; times in milliseconds; while it runs, `output` is its last progress update."""
+
+    delayTime: int | None = None  # noqa: N815 (RunPod's name)
+    executionTime: int | None = None  # noqa: N815 (RunPod's name)
+    workerId: str | None = None  # noqa: N815 (RunPod's name)
+    output: Any = None
+    error: str | None = None
+
+
+class StreamReply(JobState):
+    """The pieces streamed since the last call."""
+
+    stream: list[dict[str, Any]]
+
+
+class PurgeReply(BaseModel):
+    """How many waiting jobs were cancelled."""
+
+    removed: int
+    status: str = "completed"
+
+
+class JobDone(BaseModel):
+    """What a worker posts: a result, or with status IN_PROGRESS a progress update."""
+
+    output: Any = None
+    error: str | None = None
+    status: str | None = None
+    stopPod: bool = False  # noqa: N815 (RunPod's name)
+
+
+class StopList(BaseModel):
+    """The jobs that a worker is to stop."""
+
+    jobsToStop: list[str]  # noqa: N815 (RunPod's name)
+
+
+class ErrorReply(BaseModel):
+    """Why a call was refused."""
+
+    error: str
+
+
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI entry of a route that reads its body itself."""
+    schema = {"$ref": REF.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def body_schemas() -> dict[str, Any]:
+    """The schemas that `body_of` refers to."""
+    _, schema = models_json_schema([(JobRequest, "validation"), (JobDone, "validation")], ref_template=REF)
+    return dict(schema["$defs"])
+
+
+async def read_limited(request: Request, limit: int) -> bytes | None:
+    """The body; None if it is longer than `limit` bytes, read to its end all the same so that the answer arrives."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+    return b"".join(chunks) if size <= limit else None
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object; raises 400. The content type does not matter: the SDK posts JSON as a form."""
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, f"the body is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise HTTPException(400, 'the body must be a JSON object such as {"input": {...}}')
+    return value
+
+
+def parse_request(body: bytes) -> dict[str, Any]:
+    """A job as the worker will get it, less its id; raises 400 that names every wrong field."""
+    value = parse_object(body)
+    if "input" not in value:
+        raise HTTPException(400, 'the body has no "input": send {"input": {...}}')
+    try:
+        job = JobRequest.model_validate(value)
+    except ValidationError as error:
+        raise HTTPException(400, explain(error.errors())) from None
+    return {"input": value["input"]} | job.model_dump(exclude={"input"}, exclude_none=True, exclude_unset=True)
+
+
+def explain(errors: Any) -> str:
+    """Pydantic's errors as one line, without the values."""
+    return "; ".join(f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value")

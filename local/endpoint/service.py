@@ -1,0 +1,118 @@
+"""What the routes share: the jobs, the workers, a bell for those who wait, and the clockwork."""
+
+import asyncio
+import contextlib
+import logging
+import urllib.parse
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from local.endpoint.job import Job, Status
+from local.endpoint.jobs import JobStore
+from local.endpoint.options import Options
+from local.endpoint.workers import Workers
+
+TICK = 0.25
+"""Seconds between two looks at what is due."""
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One endpoint; lives in one event loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.jobs = JobStore(options, notify=self._on_change)
+        self.workers = Workers(options.worker_timeout)
+        self.closing = False
+        self._done_statuses = iter(options.faults.job_done_statuses)
+        self._bell = asyncio.Event()
+        self._webhooks: set[asyncio.Task[None]] = set()
+        self._statuses: dict[str, Status] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+        """Keep the clockwork going while the server runs."""
+        self._loop = asyncio.get_running_loop()
+        clockwork = asyncio.create_task(self._run_clockwork())
+        yield
+        for task in (clockwork, *self._webhooks):
+            task.cancel()
+
+    def close(self) -> None:
+        """Answer everyone who waits; safe from any thread."""
+        self.closing = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
+                self._loop.call_soon_threadsafe(self._ring)
+
+    async def wait(self, seconds: float) -> None:
+        """Until some job changes, or `seconds` have passed."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._bell.wait(), seconds)
+
+    def next_job_done_status(self) -> int:
+        """What the next result is answered with."""
+        return next(self._done_statuses, 200)
+
+    def health(self) -> dict[str, Any]:
+        """The platform's health reply, and under `local` what only a stand-in can tell."""
+        running = [job for job in self.jobs.jobs.values() if job.status is Status.IN_PROGRESS]
+        return {
+            "jobs": {
+                "completed": self.jobs.completed,
+                "failed": self.jobs.failed,
+                "inProgress": len(running),
+                "inQueue": len(self.jobs.queue),
+                "retried": self.jobs.retried,
+            },
+            "workers": self.workers.count({job.worker for job in running if job.worker is not None}),
+            "local": {
+                "standIn": True,
+                "lateUpdates": self.jobs.late_updates,
+                "oversizedResults": self.jobs.oversized_results,
+                "unhealthy": self.workers.unhealthy(),
+            },
+        }
+
+    async def _run_clockwork(self) -> None:
+        while True:
+            gone = self.workers.sweep()
+            for worker in gone:
+                log.warning("worker %s has not been heard of for %g s", worker, self.options.worker_timeout)
+            self.jobs.sweep(gone)
+            self._statuses = {job_id: status for job_id, status in self._statuses.items() if job_id in self.jobs.jobs}
+            await asyncio.sleep(TICK)
+
+    def _ring(self) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+    def _on_change(self, job: Job) -> None:
+        self._ring()
+        if self._statuses.get(job.id) is job.status:
+            return
+        self._statuses[job.id] = job.status
+        log.info("job %s %s%s", job.id, job.status.value, f" on {job.worker}" if job.worker else "")
+        webhook = job.request.get("webhook")
+        if job.final and webhook:
+            task = asyncio.ensure_future(self._call_webhook(webhook, job))
+            self._webhooks.add(task)
+            task.add_done_callback(self._webhooks.discard)
+
+    async def _call_webhook(self, url: str, job: Job) -> None:
+        report, host = job.report(), urllib.parse.urlsplit(url).hostname
+        for attempt in range(1 + self.options.webhook_retries):
+            if attempt:
+                await asyncio.sleep(self.options.webhook_delay)
+            try:
+                async with aiohttp.ClientSession() as session, session.post(url, json=report) as response:
+                    if response.status == 200:
+                        return
+                    log.warning("webhook at %s answered %d for job %s", host, response.status, job.id)
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                log.warning("webhook at %s not reached for job %s: %s", host, job.id, type(error).__name__)
