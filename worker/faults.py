@@ -1,0 +1,93 @@
+"""What is wrong with a job's input, in words: the field, what it must be, and what it is."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from worker.errors import InvalidInput
+
+MAX_FAULTS = 50
+MAX_SHOWN = 60
+KINDS = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    dict: "an object",
+    list: "a list",
+}
+
+
+def invalid_input(faults: Mapping[str, str]) -> InvalidInput:
+    """All faults, by field, as one error."""
+    return InvalidInput("; ".join(f"{field}: {fault}" for field, fault in faults.items()), fields=dict(faults))
+
+
+def of_fields(error: ValidationError, schemas: Mapping[str, Any], rules: Mapping[str, str]) -> dict[str, str]:
+    """Pydantic's faults by field.
+
+    schemas: the known fields' JSON schemas, for what a number or a choice must be.
+    rules: what a field must be whose value is never repeated; nested ones as `images.name`.
+    """
+    errors = error.errors(include_url=False, include_context=False)
+    faults: dict[str, str] = {}
+    for item in errors[:MAX_FAULTS]:
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
+        name = ".".join(part for part in item["loc"] if isinstance(part, str))
+        faults[_cut(path.removeprefix(".") or "input")] = _fault(item["type"], name, item["input"], schemas, rules)
+    if len(errors) > MAX_FAULTS:
+        faults["input"] = f"has {len(errors) - MAX_FAULTS} more faults"
+    return faults
+
+
+def _fault(error: str, name: str, value: object, schemas: Mapping[str, Any], rules: Mapping[str, str]) -> str:
+    if error == "extra_forbidden":
+        near = difflib.get_close_matches(_cut(name).lower(), schemas, n=1, cutoff=0.55)
+        return "unknown field" + (f", did you mean {near[0]}?" if near else "")
+    if error == "missing":
+        return "is required"
+    if name in rules:
+        return f"must be {rules[name]}, got {kind(value)}"
+    if name not in schemas:
+        return "names of fields must be text"
+    return f"must be {_rule(schemas[name], value)}, got {show(value)}"
+
+
+def _rule(schema: dict[str, Any], value: object) -> str:
+    """What a number or a choice must be; for a number off its step, also the nearest right ones."""
+    schema = {**schema, **schema.get("anyOf", [{}])[0]}
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    low, high, step = schema["minimum"], schema["maximum"], schema.get("multipleOf")
+    if not step:
+        return f"{'a whole number' if schema['type'] == 'integer' else 'a number'} from {low} to {high}"
+    nearest = ""
+    if isinstance(value, int) and low <= value <= high:
+        nearest = f" (nearest: {value // step * step} or {value // step * step + step})"
+    return f"a multiple of {step} from {low} to {high}{nearest}"
+
+
+def kind(value: object) -> str:
+    """What sort of value this is, without telling it."""
+    if isinstance(value, str):
+        return f"text of {len(value)} characters"
+    return KINDS.get(type(value), "a value of another type")
+
+
+def show(value: object) -> str:
+    """A short value itself, a long text's beginning, otherwise its kind; always short and printable."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"'{_cut(value)}'"
+    if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
+        return str(value)
+    return "a huge number" if isinstance(value, int) else kind(value)
+
+
+def _cut(text: str) -> str:
+    # repr escapes what a log line or an encoder could not take.
+    printable = repr(text[:MAX_SHOWN])[1:-1]
+    return printable if len(text) <= MAX_SHOWN else printable[: MAX_SHOWN - 3] + "..."

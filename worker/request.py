@@ -1,0 +1,222 @@
+"""A job's input: its fields, their defaults and their limits."""
+
+import math
+import secrets
+from pathlib import PureWindowsPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from worker import faults
+from worker.config import Settings
+from worker.errors import InvalidInput
+
+MAX_PROMPT = 10_000
+MAX_IMAGES = 100
+MAX_SEED = 2**64 - 1
+SIDE_STEP = 16
+ACCEPTABLE_CROP = 1 / 3
+
+# The sizes HunyuanVideo 1.5 was trained on, as landscape; each is used upright as well.
+# https://github.com/Tencent-Hunyuan/HunyuanVideo-1.5
+TRAINED_SIZES = {
+    "480p": ((848, 480), (720, 544), (768, 512), (640, 640)),
+    "720p": ((1280, 720), (1104, 832), (1168, 784), (960, 960), (1456, 624)),
+}
+NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "height")
+DEFAULT_GRAPH_ONLY = ("prompt", "negative_prompt", *NUMBERS, "resolution", "output")
+
+# What a text or a list must be. Such values are long or private: no message repeats them.
+RULES = {
+    "image": "base64 text, a data URI or a URL",
+    "image_url": "an http:// or https:// URL",
+    "prompt": f"non-blank text of at most {MAX_PROMPT} characters",
+    "negative_prompt": f"text of at most {MAX_PROMPT} characters",
+    "workflow": "an object of nodes: a graph in API format, not its text",
+    "images": f'a list of at most {MAX_IMAGES} objects {{"name", "image"}} with different names',
+    "images.name": "a file name of at most 255 characters without leading /, .. or backslash",
+    "images.image": "base64 text or a data URI",
+}
+
+
+def leaves_folder(path: str) -> bool:
+    """Whether `path`, as Linux or Windows reads it, is absolute or climbs with .., or can be neither's."""
+    parsed = PureWindowsPath(path)
+    return bool(parsed.anchor) or ".." in parsed.parts or "\0" in path or "\\" in path
+
+
+class InputImage(BaseModel):
+    """A picture for the LoadImage node that names it, as worker-comfyui's clients send it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(min_length=1, max_length=255, description="The file name in the workflow's node.")
+    image: str = Field(pattern=r"\S", repr=False, description="The picture: base64 or a data URI.")
+
+    @field_validator("name")
+    @classmethod
+    def _stays_inside(cls, name: str) -> str:
+        if leaves_folder(name):
+            raise ValueError("leaves the input folder")
+        return name
+
+
+class Request(BaseModel):
+    """One job's input, checked. Sizes in pixels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: str | None = Field(
+        None,
+        pattern=r"\S",
+        repr=False,
+        description="The start picture: base64, a data URI or a URL. Required (or image_url), except with workflow.",
+    )
+    image_url: str | None = Field(
+        None,
+        pattern=r"^[hH][tT][tT][pP][sS]?://\S+$",
+        repr=False,
+        description="The start picture's http(s) address, instead of image.",
+    )
+    prompt: str = Field(
+        "",
+        pattern=r"\S",
+        max_length=MAX_PROMPT,
+        repr=False,
+        description="What happens in the clip. Required, except with workflow.",
+    )
+    negative_prompt: str = Field(
+        "",
+        max_length=MAX_PROMPT,
+        repr=False,
+        description="What to keep out of the clip. It has an effect only where cfg is not 1.",
+    )
+    seed: int = Field(
+        # 53 bits: a JavaScript client reads the answer's seed without loss.
+        default_factory=lambda: secrets.randbits(53),
+        ge=0,
+        le=MAX_SEED,
+        description="The same seed and input give the same clip. Random when absent; the answer tells it.",
+    )
+    num_frames: int = Field(
+        25, ge=1, description="Frames in the clip: exactly so many come back. At most the worker's MAX_FRAMES (129)."
+    )
+    fps: float = Field(24.0, ge=1, le=120, allow_inf_nan=False, description="The video's frames per second.")
+    steps: int = Field(20, ge=1, le=100, description="Sampling steps: time grows with them. The authors use 50.")
+    cfg: float = Field(1.0, ge=0, le=30, allow_inf_nan=False, description="Guidance: 1 for a distilled model, else 6.")
+    shift: float = Field(7.0, ge=0, le=100, allow_inf_nan=False, description="Noise shift: 7 for 720p, 5 for 480p.")
+    width: int = Field(720, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's width in pixels.")
+    height: int = Field(1280, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's height in pixels.")
+    resolution: Literal["480p", "720p"] | None = Field(
+        None, description="Instead of width and height: the trained size nearest to the picture's aspect."
+    )
+    output: Literal["both", "frames", "video"] = Field("both", description="What the answer holds.")
+    frame_format: Literal["auto", "png", "jpeg", "webp"] = Field(
+        "auto", description="The frames' format. auto is JPEG, as good as the reply's limit allows."
+    )
+    workflow: dict[str, Any] | None = Field(
+        None, repr=False, description="Your own graph in ComfyUI's API format, run instead of the default one."
+    )
+    images: tuple[InputImage, ...] = Field(
+        (), max_length=MAX_IMAGES, repr=False, description="Pictures for the workflow's LoadImage nodes, by name."
+    )
+
+    @field_validator(*NUMBERS, mode="before")
+    @classmethod
+    def _is_no_boolean(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("a boolean is no number")  # noqa: TRY004 - pydantic collects ValueError only
+        return value
+
+    @field_validator("num_frames")
+    @classmethod
+    def _is_within_setting(cls, frames: int, info: ValidationInfo) -> int:
+        if info.context and frames > info.context["max_frames"]:
+            raise ValueError("above MAX_FRAMES")
+        return frames
+
+    @field_validator("images")
+    @classmethod
+    def _has_no_namesakes(cls, images: tuple[InputImage, ...]) -> tuple[InputImage, ...]:
+        if len({image.name for image in images}) < len(images):
+            raise ValueError("two images share a name")
+        return images
+
+    @property
+    def length(self) -> int:
+        """The 4k + 1 frames to ask the model for: at least num_frames, as it delivers 4 * ((length - 1) // 4) + 1."""
+        return (self.num_frames + 2) // 4 * 4 + 1
+
+    @property
+    def picture(self) -> tuple[str, str] | None:
+        """The start picture as (field's name, value); None: a workflow without one."""
+        fields = {"image": self.image, "image_url": self.image_url}
+        return next(((name, value) for name, value in fields.items() if value is not None), None)
+
+    def size(self, image_width: int, image_height: int) -> tuple[int, int]:
+        """The clip's (width, height) for a picture of this size."""
+        if self.resolution is None:
+            return self.width, self.height
+        sizes = [size for wide in TRAINED_SIZES[self.resolution] for size in (wide, wide[::-1])]
+        return min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
+
+    def crop_warning(self, image_width: int, image_height: int) -> str | None:
+        """What to tell the caller when the centre crop to the clip's aspect loses much of the picture."""
+        width, height = self.size(image_width, image_height)
+        ratio = image_width * height / (image_height * width)
+        lost = 1 - min(ratio, 1 / ratio)
+        if lost <= ACCEPTABLE_CROP:
+            return None
+        advice = "" if self.resolution else '; "resolution" ("480p" or "720p") picks the size that keeps most of it'
+        return (
+            f"the picture is {image_width}x{image_height} and the clip {width}x{height}: "
+            f"the centre crop loses {lost:.0%} of the picture{advice}"
+        )
+
+
+def parse(job_input: object, settings: Settings) -> Request:
+    """The job's input as a Request; raises InvalidInput naming every fault, whatever the input is."""
+    if not isinstance(job_input, dict):
+        raise InvalidInput(f"input: must be an object with image and prompt, got {faults.kind(job_input)}")
+    # Many clients send null for a field that is not given.
+    given = {name: value for name, value in job_input.items() if value is not None or name not in Request.model_fields}
+    found = _workflow_faults(given) if "workflow" in given else _default_graph_faults(given)
+    if "num_frames" not in given:
+        given["num_frames"] = min(Request.model_fields["num_frames"].default, settings.max_frames)
+    try:
+        request = Request.model_validate(given, context={"max_frames": settings.max_frames})
+    except ValidationError as error:
+        found = faults.of_fields(error, _schemas(settings), RULES) | found
+        # The cause's text repeats the caller's values: it must not reach a log.
+        raise faults.invalid_input(found) from None
+    if found:
+        raise faults.invalid_input(found)
+    return request
+
+
+def _schemas(settings: Settings) -> dict[str, Any]:
+    schemas: dict[str, Any] = Request.model_json_schema()["properties"]
+    schemas["num_frames"]["maximum"] = settings.max_frames
+    return schemas
+
+
+def _workflow_faults(given: dict[str, Any]) -> dict[str, str]:
+    names = [name for name in DEFAULT_GRAPH_ONLY if name in given]
+    return dict.fromkeys(names, "has no effect with workflow: set it in the workflow's nodes") | _picture_faults(given)
+
+
+def _default_graph_faults(given: dict[str, Any]) -> dict[str, str]:
+    found = _picture_faults(given)
+    if "image" not in given and "image_url" not in given:
+        found["image"] = "is required (or image_url)"
+    if "prompt" not in given:
+        found["prompt"] = "is required"
+    if "images" in given:
+        found["images"] = "is for workflow only: send the start picture as image"
+    if "resolution" in given and ("width" in given or "height" in given):
+        found["resolution"] = "picks width and height: give it, or give them"
+    return found
+
+
+def _picture_faults(given: dict[str, Any]) -> dict[str, str]:
+    return {"image_url": "is given beside image: leave one out"} if {"image", "image_url"} <= given.keys() else {}

@@ -1,0 +1,256 @@
+"""The graph that ComfyUI runs: the default one filled from a request, or the caller's own made fit for a job."""
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from worker.errors import ConfigError, WorkflowRejected
+from worker.request import Request, leaves_folder
+
+DEFAULT_GRAPH = Path(__file__).parent.parent / "workflow_api.json"
+
+# Titles in workflow_api.json: the addresses of the nodes that take a value of the request.
+LOAD_IMAGE = "Load image"
+ENCODE_PROMPT = "Encode prompt"
+ENCODE_NEGATIVE_PROMPT = "Encode negative prompt"
+CONDITION = "Condition on image"
+SET_SHIFT = "Set noise shift"
+SET_GUIDANCE = "Set guidance"
+SET_STEPS = "Set steps"
+MAKE_NOISE = "Make noise"
+CUT_TO_LENGTH = "Cut to length"
+CREATE_VIDEO = "Create video"
+SAVE_VIDEO = "Save video"
+SAVE_FRAMES = "Save frames"
+
+MAX_NODES = 2000
+MAX_DEPTH = 32
+MAX_TITLE = 60
+MAX_PREFIX_PARTS = 8
+MAX_PREFIX_PART = 100
+
+IMAGE_LOADERS = ("LoadImage", "LoadImageMask", "LoadImageOutput")
+# ComfyUI opens whatever path these inputs hold; those of other nodes are lists of existing files.
+FILE_INPUTS = {
+    **dict.fromkeys(IMAGE_LOADERS, "image"),
+    "LoadVideo": "file",
+    "LoadAudio": "audio",
+    "LoadLatent": "latent",
+}
+FOLDER_INPUTS = ("path", "directory", "folder", "folder_name", "output_path", "output_dir", "custom_path", "save_path")
+# What these make goes to the temp folder or a socket, which no answer is made from.
+PREVIEWS = ("PreviewImage", "PreviewAny", "PreviewAudio", "MaskPreview", "SaveImageWebsocket")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph in ComfyUI's API format, fit to queue."""
+
+    nodes: dict[str, Any]
+    video_node: str | None = None
+    """Id of the default graph's video saver."""
+    frames_node: str | None = None
+    """Id of the default graph's frame saver, where frames are asked for."""
+    warnings: tuple[str, ...] = ()
+
+    def title(self, node_id: str) -> str:
+        """The node's name for people: its title, else its class, else its id."""
+        return _title(self.nodes.get(node_id), node_id)
+
+
+def fill(request: Request, *, image_name: str, width: int, height: int, prefix: str) -> Graph:
+    """The default graph with the request's values.
+
+    image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
+    """
+    nodes = json.loads(_default_text())
+    ids = _ids_by_title(nodes)
+    for title, inputs in _inputs(request, image_name, width, height, prefix).items():
+        nodes[_id(ids, title)]["inputs"].update(inputs)
+    frames_node: str | None = _id(ids, SAVE_FRAMES)
+    if request.output == "video":
+        del nodes[frames_node]
+        frames_node = None
+    return Graph(nodes, video_node=ids[SAVE_VIDEO], frames_node=frames_node)
+
+
+def _inputs(request: Request, image_name: str, width: int, height: int, prefix: str) -> dict[str, dict[str, Any]]:
+    return {
+        LOAD_IMAGE: {"image": image_name},
+        ENCODE_PROMPT: {"text": request.prompt},
+        ENCODE_NEGATIVE_PROMPT: {"text": request.negative_prompt},
+        CONDITION: {"width": width, "height": height, "length": request.length},
+        SET_SHIFT: {"shift": request.shift},
+        SET_GUIDANCE: {"cfg": request.cfg},
+        SET_STEPS: {"steps": request.steps},
+        MAKE_NOISE: {"noise_seed": request.seed},
+        CUT_TO_LENGTH: {"length": request.num_frames},
+        CREATE_VIDEO: {"fps": request.fps},
+        SAVE_VIDEO: {"filename_prefix": f"{prefix}/clip"},
+        SAVE_FRAMES: {"filename_prefix": f"{prefix}/frame"},
+    }
+
+
+@functools.cache
+def _default_text() -> str:
+    return DEFAULT_GRAPH.read_text(encoding="utf-8")
+
+
+def _ids_by_title(nodes: dict[str, Any]) -> dict[str, str]:
+    return {_title(node, node_id): node_id for node_id, node in nodes.items()}
+
+
+def _id(ids: Mapping[str, str], title: str) -> str:
+    if title not in ids:
+        raise ConfigError(f"{DEFAULT_GRAPH.name} needs a node titled {title!r}")
+    return ids[title]
+
+
+def _title(node: object, node_id: str) -> str:
+    names: list[object] = []
+    if isinstance(node, dict):
+        meta = node.get("_meta")
+        names = [meta.get("title") if isinstance(meta, dict) else None, node.get("class_type")]
+    return next((name for name in names if isinstance(name, str) and name), node_id)[:MAX_TITLE]
+
+
+def adapt(workflow: dict[str, Any], *, uploads: Mapping[str, str], image_name: str | None, prefix: str) -> Graph:
+    """The caller's own graph with the job's pictures and folder in it; raises WorkflowRejected naming the node.
+
+    uploads: the name of each of the caller's images, and its name in ComfyUI's input folder.
+    image_name: the start picture's name there; it goes to every image loader that names none of `uploads`.
+    prefix: the job's own folder in ComfyUI's output folder.
+    """
+    nodes = _checked_copy(workflow)
+    warnings = _place_images(nodes, uploads, image_name)
+    for node_id, node in nodes.items():
+        _check_paths(node_id, node)
+    warnings += _place_savers(nodes, prefix)
+    _check_something_is_saved(nodes)
+    return Graph(nodes, warnings=tuple(warnings))
+
+
+def _checked_copy(workflow: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(workflow.get("nodes"), list):
+        raise WorkflowRejected(
+            "workflow: this is the editor's own format; in ComfyUI choose Workflow > Export (API) and send that file"
+        )
+    if not 0 < len(workflow) <= MAX_NODES:
+        raise WorkflowRejected(f"workflow: must have 1 to {MAX_NODES} nodes, has {len(workflow)}")
+    if _is_deeper(workflow, MAX_DEPTH):
+        raise WorkflowRejected(f"workflow: values are nested deeper than {MAX_DEPTH} levels")
+    for node_id, node in workflow.items():
+        _check_node(node_id, node)
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(workflow, allow_nan=False))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise WorkflowRejected("workflow: holds a value that JSON does not have, such as NaN") from error
+    return copy
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [child for item in level for child in _children(item)]
+    return bool(level)
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _check_node(node_id: str, node: object) -> None:
+    if not isinstance(node, dict):
+        raise _rejected(node_id, node, "must be an object with class_type and inputs, as Workflow > Export (API) makes")
+    for field, kind, name in (("class_type", str, "text"), ("inputs", dict, "an object")):
+        if not isinstance(node.get(field), kind):
+            raise _rejected(node_id, node, f"{field} must be {name}, as Workflow > Export (API) makes it")
+
+
+def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name: str | None) -> list[str]:
+    """Put the uploaded pictures where the graph names them; returns warnings."""
+    unused, loaders = set(uploads), 0
+    for node in nodes.values():
+        named = {
+            name: value for name, value in node["inputs"].items() if _is_file(node, name, value) and value in uploads
+        }
+        node["inputs"].update({name: uploads[value] for name, value in named.items()})
+        unused -= set(named.values())
+        if image_name and node["class_type"] in IMAGE_LOADERS and "image" not in named:
+            node["inputs"]["image"] = image_name
+            loaders += 1
+    if image_name and not loaders:
+        raise WorkflowRejected("workflow: no LoadImage node is left to take the image; add one, or leave image out")
+    return [f"images: no node names {name!r}" for name in sorted(unused)]
+
+
+def _is_file(node: dict[str, Any], name: str, value: object) -> bool:
+    # A text that happens to equal an image's name is told from a file by the missing suffix.
+    known = name == FILE_INPUTS.get(node["class_type"])
+    return isinstance(value, str) and (known or bool(PurePosixPath(value).suffix))
+
+
+def _check_paths(node_id: str, node: dict[str, Any]) -> None:
+    """Refuse paths that would have ComfyUI read or write outside its folders."""
+    file_input = FILE_INPUTS.get(node["class_type"])
+    for name, value in node["inputs"].items():
+        if name == file_input and (not isinstance(value, str) or leaves_folder(value) or _is_annotated(value)):
+            fix = "must name a file of ComfyUI's input folder; send the file in images and name it as there"
+            raise _rejected(node_id, node, f"{name} {fix}", name)
+        if name in FOLDER_INPUTS and isinstance(value, str) and leaves_folder(value):
+            raise _rejected(node_id, node, f"{name} must stay inside ComfyUI's folder: no leading / and no ..", name)
+
+
+def _is_annotated(value: str) -> bool:
+    return value.endswith(("[output]", "[temp]"))
+
+
+def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:
+    """Have every saver write into the job's own folder, under its own name; returns warnings."""
+    warnings = []
+    for node_id, node in nodes.items():
+        own = node["inputs"].get("filename_prefix")
+        if own is None:
+            continue
+        if not isinstance(own, str):
+            warnings.append(f"node {_title(node, node_id)!r}: its filename_prefix is not plain text and was replaced")
+            own = ""
+        node["inputs"]["filename_prefix"] = f"{prefix}/{_safe_prefix(own)}"
+    return warnings
+
+
+def _safe_prefix(own: str) -> str:
+    parts = [_cut_bytes(part) for part in re.split(r"[/\\]", own.replace("\0", ""))]
+    kept = [part for part in parts if part.strip(". ")]
+    return "/".join(kept[-MAX_PREFIX_PARTS:]) or "ComfyUI"
+
+
+def _cut_bytes(part: str) -> str:
+    # A file's name holds 255 bytes, of which ComfyUI's counter and suffix need some.
+    return part.encode("utf-8", "ignore")[:MAX_PREFIX_PART].decode("utf-8", "ignore").strip()
+
+
+def _check_something_is_saved(nodes: dict[str, Any]) -> None:
+    sources = {value[0] for node in nodes.values() for value in node["inputs"].values() if _is_link(value)}
+    ends = {node["class_type"] for node_id, node in nodes.items() if node_id not in sources}
+    if ends and ends <= set(PREVIEWS):
+        raise WorkflowRejected(
+            f"workflow: only previews ({', '.join(sorted(ends))}), which are never returned; "
+            "end it in a SaveImage or a SaveVideo node"
+        )
+
+
+def _is_link(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def _rejected(node_id: str, node: object, fault: str, field: str | None = None) -> WorkflowRejected:
+    title = _title(node, node_id)
+    details = {"node_id": node_id[:MAX_TITLE], "node_title": title} | ({"input": field} if field else {})
+    return WorkflowRejected(f"node {node_id[:MAX_TITLE]} ({title}): {fault}", **details)
