@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.errors import ConfigError
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+MODEL_MODES = ("AUTO", "COPY", "LINK")
+MODEL_URLS = ("HUNYUAN_UNET_URL", "HUNYUAN_VAE_URL", "CLIP1_URL", "CLIP2_URL", "CLIP_VISION_URL")
 MB = 1_000_000
 
 
@@ -63,6 +65,47 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         max_frames=int(_number(environ, "MAX_FRAMES", 129, 1, 1000)),
         local_host=environ.get("LOCAL_HOST") or "localhost",
         local_port=int(_number(environ, "LOCAL_PORT", 8000, 1, 65535)),
+        log_level=_choice(environ, "LOG_LEVEL", "INFO", LOG_LEVELS),
+    )
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Where the models come from and where they go, read once."""
+
+    sets: tuple[str, ...]
+    """MODELS: names of the sets of models.toml to bring, separated by commas."""
+    target: Path
+    """MODELS_DIR: ComfyUI's models folder; default COMFYUI_DIR/models."""
+    volume: Path
+    """VOLUME_DIR: where the network volume is mounted."""
+    mode: str
+    """MODELS_MODE: COPY, LINK, or AUTO, which links where a copy has no room."""
+    streams: int
+    """MODELS_STREAMS: reads in flight at once."""
+    urls: Mapping[str, str]
+    """HUNYUAN_UNET_URL, HUNYUAN_VAE_URL, CLIP1_URL, CLIP2_URL, CLIP_VISION_URL: those that are set."""
+    hub: str
+    """HF_ENDPOINT: the Hugging Face hub or a mirror of it."""
+    token: str = field(repr=False)
+    """HF_TOKEN"""
+    log_level: str
+    """LOG_LEVEL"""
+
+
+def load_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
+    """Read the models' settings; raises ConfigError like `load`."""
+    sets = (name.strip() for name in (environ.get("MODELS") or "default").split(","))
+    comfyui_dir = Path(environ.get("COMFYUI_DIR") or "/comfyui")
+    return ModelSettings(
+        sets=tuple(name for name in sets if name),
+        target=Path(environ.get("MODELS_DIR") or comfyui_dir / "models"),
+        volume=Path(environ.get("VOLUME_DIR") or "/runpod-volume"),
+        mode=_choice(environ, "MODELS_MODE", "AUTO", MODEL_MODES),
+        streams=int(_number(environ, "MODELS_STREAMS", 8, 1, 64)),
+        urls={name: _http_url(environ, name, "") for name in MODEL_URLS if environ.get(name)},
+        hub=_http_url(environ, "HF_ENDPOINT", "https://huggingface.co"),
+        token=environ.get("HF_TOKEN", ""),
         log_level=_choice(environ, "LOG_LEVEL", "INFO", LOG_LEVELS),
     )
 
