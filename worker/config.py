@@ -17,8 +17,8 @@ MB = 1_000_000
 class Settings:
     """Every setting of the worker, read once. Sizes in bytes, times in seconds."""
 
-    on_platform: bool
-    """RunPod's job queue is set (RUNPOD_WEBHOOK_GET_JOB)."""
+    has_queue: bool
+    """RUNPOD_WEBHOOK_GET_JOB: a queue to take jobs from, the platform's or the local endpoint's."""
     realtime_port: str
     """RUNPOD_REALTIME_PORT: makes the SDK serve HTTP instead of taking jobs."""
     comfyui_url: str
@@ -31,6 +31,8 @@ class Settings:
     """JOB_TIMEOUT: a job's deadline, from its start."""
     stall_timeout: float
     """STALL_TIMEOUT: how long a running job may show no sign of work."""
+    stop_timeout: float
+    """STOP_TIMEOUT: how long ComfyUI may take to stop a prompt before the worker asks to be replaced."""
     reply_limit: int | None
     """REPLY_LIMIT_MB, in bytes; None: the platform's 10 MB (/run) or 20 MB (/runsync)."""
     max_image_bytes: int
@@ -45,6 +47,8 @@ class Settings:
     """LOCAL_PORT"""
     log_level: str
     """LOG_LEVEL"""
+    sdk_log_level: str
+    """RUNPOD_LOG_LEVEL: by default INFO, as at DEBUG the SDK logs the ends of every reply."""
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -52,13 +56,14 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     comfyui_dir = environ.get("COMFYUI_DIR", "")
     limit = _number(environ, "REPLY_LIMIT_MB", 0, 0, 1000)
     return Settings(
-        on_platform=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
+        has_queue=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
         realtime_port=environ.get("RUNPOD_REALTIME_PORT", ""),
         comfyui_url=_http_url(environ, "COMFYUI_URL", "http://127.0.0.1:8188"),
         comfyui_dir=Path(comfyui_dir) if comfyui_dir else None,
         boot_timeout=_number(environ, "COMFYUI_BOOT_TIMEOUT", 300, 1, 3600),
         job_timeout=_number(environ, "JOB_TIMEOUT", 3600, 1, 86400),
         stall_timeout=_number(environ, "STALL_TIMEOUT", 900, 1, 86400),
+        stop_timeout=_number(environ, "STOP_TIMEOUT", 120, 1, 3600),
         reply_limit=int(limit * MB) or None,
         max_image_bytes=int(_number(environ, "MAX_IMAGE_MB", 20, 0.001, 1000) * MB),
         max_image_pixels=int(_number(environ, "MAX_IMAGE_MEGAPIXELS", 64, 0.001, 1000) * 1e6),
@@ -66,6 +71,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         local_host=environ.get("LOCAL_HOST") or "localhost",
         local_port=int(_number(environ, "LOCAL_PORT", 8000, 1, 65535)),
         log_level=_choice(environ, "LOG_LEVEL", "INFO", LOG_LEVELS),
+        sdk_log_level=environ.get("RUNPOD_LOG_LEVEL") or "INFO",
     )
 
 
@@ -111,9 +117,8 @@ def load_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
 
 
 def export(values: Mapping[str, str]) -> None:
-    """Set environment variables that this process and its SDK have yet to read; those already set stay."""
-    for name, value in values.items():
-        os.environ.setdefault(name, value)
+    """Set environment variables that this process, the SDK in it or its children have yet to read."""
+    os.environ.update(values)
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

@@ -14,7 +14,6 @@ WorkerError
 └── InternalError        internal             a fault of the worker's own
 """
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -26,7 +25,7 @@ class WorkerError(Exception):
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
         self.message = message
-        self.details: Mapping[str, Any] = details
+        self.details = details
 
     def answer(self) -> dict[str, Any]:
         """The reply to the caller; the SDK requires `error` to be a string."""

@@ -3,8 +3,9 @@
 What is relied on was observed on ComfyUI 0.8.0; docs/ARCHITECTURE.md lists what each decision rests on.
 """
 
-from worker.comfyui.client import ComfyUI, SavedFile
+from worker.comfyui.client import ComfyUI, Prompt, SavedFile
 from worker.comfyui.events import Event, Events
-from worker.comfyui.follow import Limits, Prompt, follow, stop
+from worker.comfyui.folders import clear
+from worker.comfyui.follow import Limits, follow, stop
 
-__all__ = ["ComfyUI", "Event", "Events", "Limits", "Prompt", "SavedFile", "follow", "stop"]
+__all__ = ["ComfyUI", "Event", "Events", "Limits", "Prompt", "SavedFile", "clear", "follow", "stop"]

@@ -11,6 +11,7 @@ from urllib3.util.retry import Retry
 
 from worker.comfyui import faults
 from worker.errors import ComfyUIUnavailable, OutputFailed
+from worker.workflow import Graph
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0  # for what carries files; ComfyUI's loop was seen blocked for 0.4 s by a tiny model's load
@@ -21,6 +22,14 @@ LOOK_TIMEOUT = 5.0  # for looks at a running prompt, between which a cancel must
 _RETRIES = Retry(
     connect=0, read=0, status=3, status_forcelist=(500, 502, 503, 504), allowed_methods={"GET"}, raise_on_status=False
 )
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A graph in ComfyUI's queue, under an id of the worker's own choice."""
+
+    id: str
+    graph: Graph
 
 
 @dataclass(frozen=True)
@@ -75,16 +84,16 @@ class ComfyUI:
         answer = self._request("POST", "/upload/image", data=fields, files={"image": (filename, data)}).json()
         return str(PurePosixPath(answer["subfolder"]) / answer["name"])
 
-    def queue(self, nodes: Mapping[str, Any], prompt_id: str, client_id: str) -> None:
-        """Queue a graph under ids of our own; raises WorkflowRejected for what ComfyUI finds wrong with it.
+    def queue(self, prompt: Prompt, client_id: str) -> None:
+        """Queue the prompt, its messages to go to `client_id`; raises WorkflowRejected for what ComfyUI finds wrong.
 
         ComfyUI runs the sound part of a graph that is partly broken; the caller must `stop` the prompt after any error.
         """
-        body = {"prompt": nodes, "prompt_id": prompt_id, "client_id": client_id}
+        body = {"prompt": prompt.graph.nodes, "prompt_id": prompt.id, "client_id": client_id}
         response = self._request("POST", "/prompt", json=body, allow=400)
         answer = response.json()
         if response.status_code == 400 or answer.get("node_errors"):
-            raise faults.rejection(answer, nodes)
+            raise faults.rejection(answer, prompt.graph)
 
     def outcome(self, prompt_id: str) -> Outcome | None:
         """How the prompt ended, from its history entry; None while there is none."""

@@ -4,15 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.errors import ExecutionFailed, OutOfMemory, WorkerError, WorkflowRejected
+from worker.workflow import Graph
 
 SHOWN_CHARACTERS = 300
 SHOWN_OPTIONS = 12
 
 
-def rejection(answer: Mapping[str, Any], nodes: Mapping[str, Any]) -> WorkflowRejected:
+def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
     """What ComfyUI found wrong with a graph, each fault with node, input, value and what is allowed."""
     faults = [
-        {"node_id": node_id, "node": name_node(node_id, nodes), **fault}
+        {"node_id": node_id, "node": name_node(node_id, graph), **fault}
         for node_id, report in answer.get("node_errors", {}).items()
         for fault in _describe(report["errors"])
     ]
@@ -24,12 +25,12 @@ def rejection(answer: Mapping[str, Any], nodes: Mapping[str, Any]) -> WorkflowRe
     return WorkflowRejected(f"ComfyUI refuses the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
 
 
-def failure(message: Mapping[str, Any], nodes: Mapping[str, Any]) -> ExecutionFailed:
+def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
     """A node's exception, from ComfyUI's execution_error message."""
     node_id, kind = str(message.get("node_id")), str(message.get("exception_type"))
     reason = _cut(str(message.get("exception_message")).strip(), SHOWN_CHARACTERS)
     details = {"node_id": node_id, "node_type": message.get("node_type"), "exception_type": kind}
-    where = name_node(node_id, nodes)
+    where = name_node(node_id, graph)
     if kind.rpartition(".")[2] == "OutOfMemoryError":
         advice = "ask for fewer num_frames or a smaller width and height, or use a GPU with more memory"
         return OutOfMemory(f"{where} ran out of GPU memory; {advice}", **details)
@@ -41,12 +42,10 @@ def interruption(prompt_id: str) -> WorkerError:
     return ExecutionFailed("the prompt was interrupted on ComfyUI by somebody else", prompt_id=prompt_id)
 
 
-def name_node(node_id: str, nodes: Mapping[str, Any]) -> str:
-    """How people know a node: its title, class and id."""
-    node = nodes.get(node_id, {})
-    kind = node.get("class_type", "?")
-    title = node.get("_meta", {}).get("title", kind)
-    return f'node {node_id} "{title}"' if title == kind else f'node {node_id} "{title}" ({kind})'
+def name_node(node_id: str, graph: Graph) -> str:
+    """How people know a node: its id, title and class."""
+    title, kind = graph.title(node_id), graph.nodes.get(node_id, {}).get("class_type", "?")
+    return f'node {node_id} "{title}"' + (f" ({kind})" if kind != title else "")
 
 
 def _describe(errors: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -3,12 +3,11 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from worker.comfyui import faults
-from worker.comfyui.client import ComfyUI, Outcome, Refused, SavedFile
+from worker.comfyui.client import ComfyUI, Outcome, Prompt, Refused, SavedFile
 from worker.comfyui.events import Event, Events
 from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout
 
@@ -20,14 +19,6 @@ EAGER = 1.0  # seconds of close looks after it does: history follows up to 0.4 s
 EAGER_TICK = 0.005
 PATIENCE = 120.0  # seconds without one good answer, all refusals apart, until ComfyUI counts as gone
 DEATH = 1.0  # the same while it refuses every connection
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A graph in ComfyUI's queue."""
-
-    id: str
-    nodes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,19 +52,26 @@ def follow(
 
 
 def stop(comfyui: ComfyUI, prompt_id: str, timeout: float) -> bool:
-    """Interrupt the prompt until ComfyUI no longer has it; False when it still does after `timeout` seconds.
+    """Interrupt the prompt until ComfyUI no longer has it; False when it may still have it after `timeout` seconds.
 
     Once is not enough: an interrupt sent right after the prompt was queued is lost now and then.
     """
     end = time.monotonic() + timeout
     pause = 0.05
-    while comfyui.place(prompt_id) is not None:
+    while True:
+        try:
+            if comfyui.place(prompt_id) is None:
+                return True
+            comfyui.interrupt(prompt_id)
+        except Refused:
+            return True  # a dead ComfyUI runs nothing
+        except ComfyUIUnavailable as error:
+            log.info("while stopping the prompt: %s", error.message)
         if time.monotonic() > end:
+            log.error("ComfyUI still has prompt %s after %.0f s of interrupts (STOP_TIMEOUT)", prompt_id, timeout)
             return False
-        comfyui.interrupt(prompt_id)
         time.sleep(pause)
         pause = min(2 * pause, 1.0)
-    return True
 
 
 class _Watch:
@@ -145,7 +143,7 @@ class _Watch:
 def _files(outcome: Outcome, prompt: Prompt) -> tuple[SavedFile, ...]:
     if outcome.error:
         log.warning("ComfyUI's traceback:\n%s", "".join(outcome.error.get("traceback", ())))
-        raise faults.failure(outcome.error, prompt.nodes)
+        raise faults.failure(outcome.error, prompt.graph)
     if outcome.interrupted:
         raise faults.interruption(prompt.id)
     return outcome.files

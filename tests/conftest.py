@@ -1,0 +1,87 @@
+"""What tests of several kinds share: pictures, settings, and one job run against an engine."""
+
+import base64
+import dataclasses
+import io
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from PIL import Image
+
+from worker import config, job
+from worker.config import Settings
+
+
+class Engine(Protocol):
+    url: str
+    home: Path
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+def picture(width: int = 96, height: int = 64, fmt: str = "PNG") -> str:
+    """A colour gradient, base64."""
+    image = Image.linear_gradient("L").resize((width, height))
+    buffer = io.BytesIO()
+    Image.merge("RGB", (image, image.transpose(Image.Transpose.ROTATE_180), image)).save(buffer, fmt)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def small(**fields: Any) -> dict[str, Any]:
+    """A job's input that runs in a moment; `fields` are added or replace it."""
+    wanted = {
+        "image": picture(),
+        "prompt": "it moves",
+        "width": 96,
+        "height": 64,
+        "num_frames": 5,
+        "steps": 2,
+        "seed": 7,
+    }
+    return {**wanted, **fields}
+
+
+def settings_for(engine: Engine, **changes: Any) -> Settings:
+    """The worker's settings for this engine, `changes` applied."""
+    environ = {"COMFYUI_URL": engine.url, "COMFYUI_DIR": str(engine.home)}
+    return dataclasses.replace(config.load(environ), **changes)
+
+
+@pytest.fixture(name="small")
+def small_input() -> Callable[..., dict[str, Any]]:
+    return small
+
+
+@pytest.fixture(name="picture")
+def picture_maker() -> Callable[..., str]:
+    return picture
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run one job in this thread: run(engine, input, report=..., cancelled=..., job_id=..., **settings)."""
+
+    def run_job(
+        engine: Engine,
+        job_input: Any,
+        report: Callable[[dict[str, Any]], None] = lambda _: None,
+        cancelled: threading.Event | None = None,
+        job_id: str = "sync-test",
+        **changes: Any,
+    ) -> dict[str, Any]:
+        event = {"id": job_id, "input": job_input}
+        return job.run(event, settings_for(engine, **changes), report, cancelled or threading.Event())
+
+    return run_job
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,175 @@
+"""One job, from its input to the answer: synchronous, in the caller's thread."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+
+from worker import image, outputs, request, workflow
+from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, stop
+from worker.config import MB, Settings
+from worker.errors import OutputFailed, WorkerError
+from worker.outputs import OutputFile
+from worker.progress import Progress
+from worker.request import Request
+from worker.workflow import Graph
+
+log = logging.getLogger(__name__)
+
+RUN_LIMIT, RUNSYNC_LIMIT = 10 * MB, 20 * MB
+MARGIN = 0.01  # of the limit, left free: what the platform counts beside the body is not known
+
+
+def run(
+    job: Mapping[str, Any], settings: Settings, report: Callable[[dict[str, Any]], None], cancelled: threading.Event
+) -> dict[str, Any]:
+    """Run RunPod's `job` ({"id", "input"}) and return the answer; raises WorkerError.
+
+    `report` takes each progress as it comes. The job ends soon after `cancelled` is set. However it ends, ComfyUI's
+    queue and folders are free of it afterwards.
+    """
+    comfyui = ComfyUI(settings.comfyui_url)
+    run_of_job = _Run(comfyui, settings, report, cancelled)
+    try:
+        return run_of_job.answer(job)
+    finally:
+        comfyui.close()
+        if settings.comfyui_dir:
+            clear(settings.comfyui_dir, run_of_job.scope, run_of_job.saved)
+
+
+class _Run:
+    """What one job holds while it runs."""
+
+    def __init__(
+        self,
+        comfyui: ComfyUI,
+        settings: Settings,
+        report: Callable[[dict[str, Any]], None],
+        cancelled: threading.Event,
+    ) -> None:
+        self._comfyui, self._settings, self._report = comfyui, settings, report
+        self._limits = Limits(time.monotonic() + settings.job_timeout, settings.stall_timeout, cancelled)
+        self.scope = f"job-{uuid.uuid4().hex}"
+        self.saved: tuple[SavedFile, ...] = ()
+        self._timings: dict[str, float] = {}
+        self._warnings: list[str] = []
+
+    def answer(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        with self._timed("total"):
+            with self._timed("prepare"):
+                wanted = request.parse(job.get("input"), self._settings)
+                self._note_stand_in()
+                graph, facts = self._prepare(wanted)
+            prompt = Prompt(str(uuid.uuid4()), graph)
+            with self._timed("execution"):
+                self.saved = self._execute(prompt)
+            with self._timed("fetch"):
+                files = self._fetch(graph)
+            if graph.frames_node and (delivered := sum(not file.is_video for file in files)) != wanted.num_frames:
+                facts["num_frames"] = delivered
+                self._warnings.append(f"ComfyUI delivered {delivered} frames instead of {wanted.num_frames}")
+            with self._timed("encode"):
+                answer = {"status": "success", "prompt_id": prompt.id, "seed": wanted.seed, **facts}
+                answer = self._deliver(wanted, files, answer, _reply_limit(str(job.get("id")), self._settings))
+        return {**answer, "timings": self._timings}
+
+    def _note_stand_in(self) -> None:
+        if stand_in := self._comfyui.stats().get("stand_in"):
+            self._warnings.append(f"this was not made by HunyuanVideo: {stand_in}")
+
+    def _prepare(self, wanted: Request) -> tuple[Graph, dict[str, Any]]:
+        """The graph to queue, its pictures uploaded, and what the answer tells of the clip."""
+        name, picture = None, None
+        if wanted.picture:
+            field, source = wanted.picture
+            picture = image.load(source, field, self._settings)
+            name = self._upload(picture, "image")
+        if wanted.workflow is not None:
+            uploads = {
+                entry.name: self._upload(image.load(entry.image, f"images[{i}].image", self._settings), f"image_{i}")
+                for i, entry in enumerate(wanted.images)
+            }
+            graph = workflow.adapt(wanted.workflow, uploads=uploads, image_name=name, prefix=self.scope)
+            self._warnings += graph.warnings
+            return graph, {}
+        assert picture is not None, "request.parse requires a picture without workflow"
+        assert name is not None
+        width, height = wanted.size(picture.width, picture.height)
+        if warning := wanted.crop_warning(picture.width, picture.height):
+            self._warnings.append(warning)
+        graph = workflow.fill(wanted, image_name=name, width=width, height=height, prefix=self.scope)
+        return graph, {"width": width, "height": height, "num_frames": wanted.num_frames, "fps": wanted.fps}
+
+    def _upload(self, picture: image.Image, stem: str) -> str:
+        self._warnings += picture.warnings
+        return self._comfyui.upload(picture.data, stem + picture.suffix, self.scope)
+
+    def _execute(self, prompt: Prompt) -> tuple[SavedFile, ...]:
+        """Run the prompt to its end; if it must be given up, ComfyUI is idle again afterwards."""
+        progress = Progress(prompt.graph)
+        client_id = uuid.uuid4().hex
+        with Events(self._comfyui.url, client_id) as events:
+            try:
+                self._comfyui.queue(prompt, client_id)
+                log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
+                return follow(
+                    self._comfyui, events, prompt, self._limits, lambda event: self._tell(progress.update(event))
+                )
+            except BaseException as error:
+                stopped = stop(self._comfyui, prompt.id, self._settings.stop_timeout)
+                if isinstance(error, WorkerError) and not stopped:
+                    error.details["refresh_worker"] = True  # the SDK's word for: replace this worker
+                raise
+
+    def _tell(self, progress: dict[str, Any] | None) -> None:
+        if progress:
+            self._report(progress)
+
+    def _fetch(self, graph: Graph) -> list[OutputFile]:
+        """The files in ComfyUI's output folder, in the order in which they were saved; those in `temp` are previews."""
+        saved = [file for file in self.saved if file.folder == "output"]
+        if not saved:
+            raise OutputFailed("the workflow saved no file in ComfyUI's output folder; add a saver, such as SaveImage")
+        frame = 0
+        files = []
+        for file in saved:
+            name = PurePosixPath(file.filename)
+            if file.node_id == graph.frames_node:
+                frame += 1
+                name = PurePosixPath(f"frame_{frame:04d}{name.suffix}")
+            elif file.node_id == graph.video_node:
+                name = PurePosixPath(f"clip{name.suffix}")
+            files.append(OutputFile(name.name, self._comfyui.fetch(file), file.animated))
+        return files
+
+    def _deliver(self, wanted: Request, files: list[OutputFile], answer: dict[str, Any], limit: int) -> dict[str, Any]:
+        custom = wanted.workflow is not None
+        frame_format = "original" if custom and wanted.frame_format == "auto" else wanted.frame_format
+        return outputs.deliver(
+            files,
+            {**answer, "warnings": self._warnings},
+            output=wanted.output,
+            frame_format=frame_format,
+            limit=limit,
+            images_list=custom,
+        )
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Note how many seconds a phase took."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._timings[phase] = round(time.monotonic() - start, 3)
+
+
+def _reply_limit(job_id: str, settings: Settings) -> int:
+    """Bytes of the reply: the platform loses a longer one. The ids of /runsync jobs begin with `sync-`."""
+    limit = settings.reply_limit or (RUNSYNC_LIMIT if job_id.startswith("sync-") else RUN_LIMIT)
+    return int(limit * (1 - MARGIN))
