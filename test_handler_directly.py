@@ -47,7 +47,7 @@ def process_job(options: argparse.Namespace) -> None:
 
 def run_handler(job: dict[str, Any]) -> object:
     """The handler's answer, with a ComfyUI or the preview engine for it to talk to."""
-    import handler  # noqa: PLC0415 - loads the RunPod SDK, seconds that --help and a wrong option need not wait for
+    import handler  # here, since the RunPod SDK takes seconds to load that --help and a wrong option need not wait for
 
     with handler.local_comfyui(), ProgressBar() as bar:
         return asyncio.run(_watch(handler.handler(job), bar))

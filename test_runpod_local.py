@@ -7,9 +7,10 @@ Exit code 0 when everything that was asked for is on disk, 1 with one line on st
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from client.arguments import Parser, add_job_options, read_job_input
@@ -23,11 +24,9 @@ LOCAL_URL = "http://localhost:8000"
 OPERATIONS = {"sync": ["runsync"], "async": ["run"], "both": ["runsync", "run"]}
 
 
-def main() -> int:
-    """Do what the command line says."""
-    options = parse_options()
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.default_int_handler)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line (or `arguments`) says; returns the exit code."""
+    options = parse_options(arguments)
     try:
         with open_endpoint(options) as (endpoint, log):
             if options.mode == "health":
@@ -44,7 +43,7 @@ def main() -> int:
     return 0
 
 
-def parse_options() -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line, checked."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -60,7 +59,7 @@ def parse_options() -> argparse.Namespace:
     where.add_argument("--api-base", default=API_BASE, metavar="URL", help=f"for --endpoint; default: {API_BASE}")
     where.add_argument("--timeout", type=float, default=3600, metavar="S", help="longest wait for a job; default: 3600")
     add_job_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 @contextlib.contextmanager
@@ -101,8 +100,11 @@ def process_job(endpoint: Endpoint, operation: str, options: argparse.Namespace)
 def print_health(endpoint: Endpoint) -> None:
     """One line for the jobs, one for the workers."""
     for subject, counts in endpoint.health().items():
-        print(f"{subject}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+        words = {re.sub("([A-Z])", r" \1", name).lower(): count for name, count in counts.items()}
+        print(f"{subject}: " + ", ".join(f"{count} {name}" for name, count in words.items()))
 
 
 if __name__ == "__main__":
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     sys.exit(main())

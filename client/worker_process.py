@@ -32,7 +32,7 @@ def worker_process(log: Path, handler: Path = HANDLER) -> Iterator[str]:
         child = subprocess.Popen(  # noqa: S603 - this interpreter, this repository's handler
             [sys.executable, str(handler)],
             cwd=handler.parent,
-            env={**os.environ, "LOCAL_PORT": str(port)},
+            env={**os.environ, "LOCAL_PORT": str(port), "PYTHONUNBUFFERED": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
