@@ -1,5 +1,6 @@
 """A job's input: its fields, their defaults and their limits."""
 
+import functools
 import math
 import secrets
 from pathlib import PureWindowsPath
@@ -186,7 +187,7 @@ def parse(job_input: object, settings: Settings) -> Request:
     try:
         request = Request.model_validate(given, context={"max_frames": settings.max_frames})
     except ValidationError as error:
-        found = faults.of_fields(error, _schemas(settings), RULES) | found
+        found = faults.of_fields(error, _schemas(settings.max_frames), RULES) | found
         # The cause's text repeats the caller's values: it must not reach a log.
         raise faults.invalid_input(found) from None
     if found:
@@ -194,9 +195,10 @@ def parse(job_input: object, settings: Settings) -> Request:
     return request
 
 
-def _schemas(settings: Settings) -> dict[str, Any]:
+@functools.cache
+def _schemas(max_frames: int) -> dict[str, Any]:
     schemas: dict[str, Any] = Request.model_json_schema()["properties"]
-    schemas["num_frames"]["maximum"] = settings.max_frames
+    schemas["num_frames"]["maximum"] = max_frames
     return schemas
 
 

@@ -36,11 +36,13 @@ MAX_PREFIX_PART = 100
 IMAGE_LOADERS = ("LoadImage", "LoadImageMask", "LoadImageOutput")
 # ComfyUI opens whatever path these inputs hold; those of other nodes are lists of existing files.
 FILE_INPUTS = {
-    **dict.fromkeys(IMAGE_LOADERS, "image"),
+    **dict.fromkeys((*IMAGE_LOADERS, "WebcamCapture"), "image"),
     "LoadVideo": "file",
     "LoadAudio": "audio",
     "LoadLatent": "latent",
 }
+# ComfyUI reads a file's name that ends so from another folder than its input folder.
+OTHER_FOLDERS = ("[output]", "[temp]")
 FOLDER_INPUTS = ("path", "directory", "folder", "folder_name", "output_path", "output_dir", "custom_path", "save_path")
 # What these make goes to the temp folder or a socket, which no answer is made from.
 PREVIEWS = ("PreviewImage", "PreviewAny", "PreviewAudio", "MaskPreview", "SaveImageWebsocket")
@@ -68,7 +70,7 @@ def fill(request: Request, *, image_name: str, width: int, height: int, prefix: 
     image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
     """
     nodes = json.loads(_default_text())
-    ids = _ids_by_title(nodes)
+    ids = {_title(node, node_id): node_id for node_id, node in nodes.items()}
     for title, inputs in _inputs(request, image_name, width, height, prefix).items():
         nodes[_id(ids, title)]["inputs"].update(inputs)
     frames_node: str | None = _id(ids, SAVE_FRAMES)
@@ -98,10 +100,6 @@ def _inputs(request: Request, image_name: str, width: int, height: int, prefix: 
 @functools.cache
 def _default_text() -> str:
     return DEFAULT_GRAPH.read_text(encoding="utf-8")
-
-
-def _ids_by_title(nodes: dict[str, Any]) -> dict[str, str]:
-    return {_title(node, node_id): node_id for node_id, node in nodes.items()}
 
 
 def _id(ids: Mapping[str, str], title: str) -> str:
@@ -200,15 +198,12 @@ def _check_paths(node_id: str, node: dict[str, Any]) -> None:
     """Refuse paths that would have ComfyUI read or write outside its folders."""
     file_input = FILE_INPUTS.get(node["class_type"])
     for name, value in node["inputs"].items():
-        if name == file_input and (not isinstance(value, str) or leaves_folder(value) or _is_annotated(value)):
+        if name == file_input and (not isinstance(value, str) or leaves_folder(value) or value.endswith(OTHER_FOLDERS)):
             fix = "must name a file of ComfyUI's input folder; send the file in images and name it as there"
             raise _rejected(node_id, node, f"{name} {fix}", name)
-        if name in FOLDER_INPUTS and isinstance(value, str) and leaves_folder(value):
+        # An object here is {"__value__": path}, which ComfyUI unwraps.
+        if name in FOLDER_INPUTS and (isinstance(value, dict) or (isinstance(value, str) and leaves_folder(value))):
             raise _rejected(node_id, node, f"{name} must stay inside ComfyUI's folder: no leading / and no ..", name)
-
-
-def _is_annotated(value: str) -> bool:
-    return value.endswith(("[output]", "[temp]"))
 
 
 def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:

@@ -1,0 +1,291 @@
+"""A job's input: what is accepted, what is refused, and in which words."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker import config
+from worker.errors import InvalidInput
+from worker.request import DEFAULT_GRAPH_ONLY, TRAINED_SIZES, Request, leaves_folder, parse
+
+SETTINGS = config.load({})
+LEAST = {"image": "aW1hZ2U=", "prompt": "waves"}
+GRAPH = {"1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}}}
+
+
+def refused(job_input: object) -> dict[str, str]:
+    with pytest.raises(InvalidInput) as caught:
+        parse(job_input, SETTINGS)
+    fields: dict[str, str] = caught.value.details["fields"]
+    assert all(f"{field}: {fault}" in caught.value.message for field, fault in fields.items())
+    return fields
+
+
+def test_an_image_and_a_prompt_are_enough() -> None:
+    request = parse(LEAST, SETTINGS)
+    assert (request.num_frames, request.fps, request.steps, request.cfg, request.shift) == (25, 24.0, 20, 1.0, 7.0)
+    assert (request.width, request.height, request.output, request.frame_format) == (720, 1280, "both", "auto")
+    assert request.picture == ("image", "aW1hZ2U=")
+
+
+def test_all_faults_are_named_at_once_with_limit_value_and_nearest_name() -> None:
+    faults = refused({"promt": "waves", "num_frames": 500, "width": 721, "output": "gif", "steps": 0})
+    assert faults == {
+        "image": "is required (or image_url)",
+        "prompt": "is required",
+        "promt": "unknown field, did you mean prompt?",
+        "num_frames": "must be a whole number from 1 to 129, got 500",
+        "width": "must be a multiple of 16 from 64 to 2048 (nearest: 720 or 736), got 721",
+        "output": "must be one of both, frames, video, got 'gif'",
+        "steps": "must be a whole number from 1 to 100, got 0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "stored"),
+    [
+        ("num_frames", "16", 16),
+        ("num_frames", 16.0, 16),
+        ("fps", "23.976", 23.976),
+        ("seed", str(2**64 - 1), 2**64 - 1),
+        ("width", 64, 64),
+        ("height", 2048, 2048),
+        ("negative_prompt", "", ""),
+    ],
+)
+def test_a_value_is_read_as_the_caller_means_it(field: str, value: object, stored: object) -> None:
+    assert getattr(parse({**LEAST, field: value}, SETTINGS), field) == stored
+
+
+REFUSED: dict[str, tuple[object, ...]] = {
+    "num_frames": (0, 130, 16.5, True, "many", [], {}, "", "1e1000", float("nan"), 10**300),
+    "fps": (0.9, 120.1, float("inf"), "nan", False, 10**400),
+    "steps": (0, 101, -1),
+    "seed": (-1, 2**64, 10**300, "0x10"),
+    "width": (48, 2064, 100, "wide", True),
+    "height": (48, 2064, 100, "tall", True),
+    "cfg": (-0.1, 30.1),
+    "shift": (-0.1, 101),
+    "resolution": ("1080p", 720),
+    "frame_format": ("gif", ""),
+    "prompt": (" \n\t", "", 5, ["waves"], "x" * 10_001, "\ud800"),
+    "negative_prompt": ("x" * 10_001, 5, "\ud800"),
+    "image": ("", "  ", 5, [1, 2], {"data": "x"}, "\ud800"),
+    "images": ([], [{"name": "a.png", "image": "x"}]),
+    "workflow": ("{}", [], 5),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in REFUSED.items() for value in values])
+def test_a_value_out_of_its_rule_is_refused_under_its_own_name(field: str, value: object) -> None:
+    assert field in refused({**LEAST, field: value})
+
+
+@pytest.mark.parametrize(
+    "field", ["negative_prompt", "seed", "num_frames", "width", "resolution", "workflow", "images"]
+)
+def test_null_is_as_good_as_not_given(field: str) -> None:
+    default = Request.model_fields[field].default
+    request = parse({**LEAST, field: None}, SETTINGS)
+    assert field == "seed" or getattr(request, field) == default
+
+
+def test_each_clip_has_a_seed_that_javascript_can_hold() -> None:
+    seeds = {parse(LEAST, SETTINGS).seed for _ in range(20)}
+    assert len(seeds) > 1
+    assert all(0 <= seed < 2**53 for seed in seeds)
+
+
+def test_the_setting_limits_the_frames_and_their_default() -> None:
+    small = replace(SETTINGS, max_frames=9)
+    assert parse(LEAST, small).num_frames == 9
+    with pytest.raises(InvalidInput, match="num_frames: must be a whole number from 1 to 9, got 10"):
+        parse({**LEAST, "num_frames": 10}, small)
+
+
+@pytest.mark.parametrize("frames", range(1, 130))
+def test_the_model_delivers_at_least_the_frames_asked_for_and_less_than_four_more(frames: int) -> None:
+    length = parse({**LEAST, "num_frames": frames}, SETTINGS).length
+    delivered = 4 * ((length - 1) // 4) + 1
+    assert length == delivered
+    assert frames <= delivered < frames + 4
+
+
+def test_one_picture_is_needed_and_one_is_enough() -> None:
+    assert "image" in refused({"prompt": "waves"})
+    assert "image_url" in refused({**LEAST, "image_url": "https://example.org/a.png"})
+    address = {"prompt": "waves", "image_url": "HTTPS://example.org/a.png"}
+    assert parse(address, SETTINGS).picture == ("image_url", "HTTPS://example.org/a.png")
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://example.org/a.png", "file:///etc/passwd", "example.org/a.png", "", "http://"]
+)
+def test_an_image_url_is_a_web_address(address: str) -> None:
+    assert "image_url" in refused({"prompt": "waves", "image_url": address})
+
+
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_resolution_and_a_side_exclude_each_other(side: str) -> None:
+    assert "resolution" in refused({**LEAST, "resolution": "480p", side: 720})
+
+
+@pytest.mark.parametrize(
+    ("resolution", "picture", "size"),
+    [
+        ("480p", (1920, 1080), (848, 480)),
+        ("480p", (1080, 1920), (480, 848)),
+        ("480p", (1000, 1000), (640, 640)),
+        ("720p", (4000, 3000), (1104, 832)),
+        ("720p", (3000, 4000), (832, 1104)),
+        ("720p", (3000, 2000), (1168, 784)),
+        ("720p", (5000, 10), (1456, 624)),
+        ("720p", (1, 1), (960, 960)),
+    ],
+)
+def test_resolution_picks_the_trained_size_nearest_in_aspect(
+    resolution: str, picture: tuple[int, int], size: tuple[int, int]
+) -> None:
+    assert parse({**LEAST, "resolution": resolution}, SETTINGS).size(*picture) == size
+
+
+def test_every_trained_size_is_one_a_caller_may_ask_for() -> None:
+    for width, height in (size for sizes in TRAINED_SIZES.values() for size in sizes):
+        assert parse({**LEAST, "width": width, "height": height}, SETTINGS).size(1, 1) == (width, height)
+
+
+def test_a_picture_that_the_crop_spoils_is_warned_of() -> None:
+    upright = parse(LEAST, SETTINGS)
+    assert upright.crop_warning(720, 1280) is None
+    assert upright.crop_warning(1000, 1400) is None
+    warning = upright.crop_warning(1920, 1080)
+    assert warning is not None
+    assert "1920x1080" in warning
+    assert "68%" in warning
+    assert "resolution" in warning
+    assert parse({**LEAST, "resolution": "720p"}, SETTINGS).crop_warning(1920, 1080) is None
+
+
+def test_a_workflow_needs_neither_prompt_nor_image() -> None:
+    request = parse({"workflow": GRAPH}, SETTINGS)
+    assert (request.workflow, request.picture, request.images) == (GRAPH, None, ())
+
+
+def test_worker_comfyuis_request_is_accepted() -> None:
+    images = [{"name": "in.png", "image": "data:image/png;base64,aW1hZ2U="}, {"name": "sub/b.png", "image": "aW1h"}]
+    request = parse({"workflow": GRAPH, "images": images}, SETTINGS)
+    assert [image.model_dump() for image in request.images] == images
+
+
+@pytest.mark.parametrize("field", DEFAULT_GRAPH_ONLY)
+def test_a_field_that_a_workflow_would_ignore_is_refused(field: str) -> None:
+    value = {"prompt": "waves", "negative_prompt": "rain", "resolution": "480p", "output": "both"}.get(field, 64)
+    assert "nodes" in refused({"workflow": GRAPH, field: value})[field]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../a.png", "/a.png", "a/../../b.png", "..\\a.png", "C:\\a.png", "a\0.png", "x" * 256]
+)
+def test_the_name_of_an_image_stays_inside_the_input_folder(name: str) -> None:
+    assert "images[0].name" in refused({"workflow": GRAPH, "images": [{"name": name, "image": "aW1h"}]})
+
+
+def test_two_images_of_one_name_are_refused() -> None:
+    image = {"name": "a.png", "image": "aW1h"}
+    assert "different names" in refused({"workflow": GRAPH, "images": [image, image]})["images"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "sub/a.png", "a..b.png", "...", "ü 猫.png", "[output]"])
+def test_a_plain_name_leaves_no_folder(name: str) -> None:
+    assert not leaves_folder(name)
+
+
+def test_long_and_private_values_never_come_back() -> None:
+    secret = "s3cret" * 4000
+    fields = ("image", "image_url", "prompt", "negative_prompt", "workflow", "output", "steps", secret)
+    with pytest.raises(InvalidInput) as caught:
+        parse({**dict.fromkeys(fields, secret), "images": [{"name": secret, "image": 5}]}, SETTINGS)
+    reply = json.dumps(caught.value.answer())
+    assert len(reply) < 4000
+    assert caught.value.__cause__ is None
+    assert secret[:100] not in reply
+    for private in ("image_url", "prompt", "negative_prompt", "workflow"):
+        assert "s3cret" not in caught.value.details["fields"][private]
+
+
+def test_a_request_in_a_log_shows_no_picture_and_no_words() -> None:
+    shown = repr(parse({**LEAST, "negative_prompt": "rain"}, SETTINGS))
+    assert not any(word in shown for word in ("aW1hZ2U=", "waves", "rain"))
+
+
+def test_very_many_faults_are_counted_not_listed() -> None:
+    faults = refused({**LEAST, **{f"field{number}": 1 for number in range(5000)}})
+    assert faults["input"] == "has 4950 more faults"
+    assert len(faults) == 51
+
+
+@pytest.mark.parametrize("job_input", [None, [], "text", 5, True, float("nan"), b"{}"])
+def test_an_input_that_is_no_object_is_refused(job_input: object) -> None:
+    with pytest.raises(InvalidInput, match=r"^input: must be an object"):
+        parse(job_input, SETTINGS)
+
+
+def test_every_field_is_described_for_the_documents() -> None:
+    schema = Request.model_json_schema()
+    assert all(field["description"] for field in schema["properties"].values())
+    assert schema["properties"]["steps"].items() >= {"minimum": 1, "maximum": 100, "default": 20}.items()
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([2**64, 2**63, 10**400]),
+    st.builds(lambda: 10**5000),
+    st.builds(lambda: nested(5000)),
+    st.floats(),
+    st.text(alphabet=st.characters(exclude_categories=()), max_size=20),
+    st.sampled_from(["\ud800", "\0", "16", "1" * 5000, "nan", "both", "https://example.org", "../x", "9" * 400]),
+    st.binary(max_size=8),
+    st.binary(max_size=8).map(bytearray),
+    st.decimals(),
+    st.tuples(),
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+NAMES = st.sampled_from(list(Request.model_fields)) | st.text(
+    alphabet=st.characters(exclude_categories=()), max_size=10
+)
+INPUTS = (
+    VALUES
+    | st.dictionaries(NAMES, VALUES, max_size=8)
+    | st.dictionaries(NAMES, VALUES, max_size=4).map(lambda extra: {**LEAST, **extra})
+    | st.dictionaries(NAMES | st.integers() | st.binary() | st.none(), SCALARS, max_size=4)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(job_input=INPUTS)
+def test_no_input_whatever_yields_anything_but_a_request_or_an_invalid_input(job_input: object) -> None:
+    answer, request = {}, None
+    try:
+        request = parse(job_input, SETTINGS)
+    except InvalidInput as error:
+        answer = error.answer()
+    assert len(json.dumps(answer, ensure_ascii=False).encode()) < 20_000
+    if request:
+        assert 1 <= request.num_frames <= SETTINGS.max_frames
+        assert 0 <= request.seed < 2**64
+        assert request.workflow is not None or (request.picture and request.prompt.strip())
