@@ -13,7 +13,7 @@ STOP_GRACE = 0.3
 
 
 class JobStore:
-    """Jobs by id, in the order they came; `notify` is called with each job whose report has changed."""
+    """Jobs by id, in the order they came; `notify` is called with each job whose status has changed."""
 
     def __init__(
         self,
@@ -33,14 +33,14 @@ class JobStore:
     def submit(self, request: dict[str, Any], size: int, sync: bool) -> Job:
         """Queue a job; raises QueueFull."""
         self._make_room(size)
-        policy = request.get("policy") or {}
+        policy = request.get("policy", {})
         job = Job(
             id=f"{'sync-' if sync else ''}{uuid.uuid4()}-u1",
             request=request,
             request_size=size,
             submitted=self.clock(),
-            execution_timeout=policy.get("executionTimeout", self.options.execution_timeout * 1000) / 1000,
-            ttl=policy.get("ttl", self.options.ttl * 1000) / 1000,
+            execution_timeout=(policy.get("executionTimeout") or self.options.execution_timeout * 1000) / 1000,
+            ttl=(policy.get("ttl") or self.options.ttl * 1000) / 1000,
         )
         self.jobs[job.id] = job
         self.queue.append(job)
@@ -70,13 +70,13 @@ class JobStore:
         Faults.late_progress_overwrites does as the platform does.
         """
         job = self.get(job_id)
-        if job.final:
+        if job.status is not Status.IN_PROGRESS:
             self.late_updates += 1
-            if not self.options.faults.late_progress_overwrites:
+            if not (job.final and self.options.faults.late_progress_overwrites):
                 return
-        job.status, job.finished = Status.IN_PROGRESS, None
+            job.status, job.finished = Status.IN_PROGRESS, None
+            self.notify(job)
         job.answer, job.answer_size = {"output": output}, size
-        self.notify(job)
 
     def finish(self, job_id: str, answer: dict[str, Any], size: int) -> None:
         """Take a result: `output`, `error` or both. The first one counts, and a job that has ended keeps its state."""
@@ -96,7 +96,6 @@ class JobStore:
             return False
         job.chunks.append(chunk)
         job.chunks_size += size
-        self.notify(job)
         return True
 
     def drain_chunks(self, job_id: str) -> list[Any]:

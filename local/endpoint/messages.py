@@ -22,6 +22,8 @@ class Json(JSONResponse):
 class Policy(BaseModel):
     """Limits of one job, in milliseconds."""
 
+    model_config = ConfigDict(strict=True)
+
     executionTimeout: int | None = Field(None, gt=5000, description="longest run; default 600000")  # noqa: N815 (RunPod's name)
     ttl: int | None = Field(None, ge=10_000, le=604_800_000, description="longest life; default 86400000")
     lowPriority: bool = Field(False, description="no effect here")  # noqa: N815 (RunPod's name)
@@ -29,8 +31,6 @@ class Policy(BaseModel):
 
 class JobRequest(BaseModel):
     """What /run and /runsync take."""
-
-    model_config = ConfigDict(extra="ignore")
 
     input: Any = Field(description="goes to the worker's handler as it is", examples=[{"prompt": "a rocket lifts off"}])
     policy: Policy | None = None
@@ -130,10 +130,10 @@ def parse_request(body: bytes) -> dict[str, Any]:
     if "input" not in value:
         raise HTTPException(400, 'the body has no "input": send {"input": {...}}')
     try:
-        job = JobRequest.model_validate(value)
+        JobRequest.model_validate(value)
     except ValidationError as error:
         raise HTTPException(400, explain(error.errors())) from None
-    return {"input": value["input"]} | job.model_dump(exclude={"input"}, exclude_none=True, exclude_unset=True)
+    return {key: value[key] for key in JobRequest.model_fields if key == "input" or value.get(key) is not None}
 
 
 def explain(errors: Any) -> str:

@@ -74,7 +74,14 @@ def start(port: int = 0, host: str = "localhost", **options: Any) -> Endpoint:
     # asyncio's own loop, because uvloop would keep the port open in a forked child; no uvicorn log config, because the
     # lines belong into the log of the process that this thread is a guest of.
     config = uvicorn.Config(
-        build_app(service), loop="asyncio", log_config=None, access_log=False, timeout_graceful_shutdown=2
+        build_app(service),
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, name="local-endpoint", daemon=True)

@@ -31,7 +31,6 @@ class Service:
         self._done_statuses = iter(options.faults.job_done_statuses)
         self._bell = asyncio.Event()
         self._webhooks: set[asyncio.Task[None]] = set()
-        self._statuses: dict[str, Status] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.asynccontextmanager
@@ -51,7 +50,7 @@ class Service:
                 self._loop.call_soon_threadsafe(self._ring)
 
     async def wait(self, seconds: float) -> None:
-        """Until some job changes, or `seconds` have passed."""
+        """Until some job's status changes, or `seconds` have passed."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._bell.wait(), seconds)
 
@@ -85,7 +84,6 @@ class Service:
             for worker in gone:
                 log.warning("worker %s has not been heard of for %g s", worker, self.options.worker_timeout)
             self.jobs.sweep(gone)
-            self._statuses = {job_id: status for job_id, status in self._statuses.items() if job_id in self.jobs.jobs}
             await asyncio.sleep(TICK)
 
     def _ring(self) -> None:
@@ -94,9 +92,6 @@ class Service:
 
     def _on_change(self, job: Job) -> None:
         self._ring()
-        if self._statuses.get(job.id) is job.status:
-            return
-        self._statuses[job.id] = job.status
         log.info("job %s %s%s", job.id, job.status.value, f" on {job.worker}" if job.worker else "")
         webhook = job.request.get("webhook")
         if job.final and webhook:

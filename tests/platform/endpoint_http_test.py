@@ -1,0 +1,388 @@
+"""The local endpoint over real HTTP, with this test as caller and as worker."""
+
+import http.server
+import json
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from local.endpoint import Endpoint, Faults, PortTaken, start
+
+
+class Worker:
+    """Speaks for a worker, with the URLs that the platform's environment gives it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.environ = endpoint.worker_environ()
+        self.id = self.environ["RUNPOD_POD_ID"]
+        self.take_url = self.environ["RUNPOD_WEBHOOK_GET_JOB"].replace("$ID", self.id) + "&job_in_progress=0"
+        self.ping_url = self.environ["RUNPOD_WEBHOOK_PING"].replace("$RUNPOD_POD_ID", self.id)
+
+    def take(self) -> requests.Response:
+        return requests.get(self.take_url, timeout=20)
+
+    def take_batch(self, size: int) -> requests.Response:
+        url = self.take_url.replace("/job-take/", "/job-take-batch/")
+        return requests.get(f"{url}&batch_size={size}", timeout=20)
+
+    def take_stops(self) -> requests.Response:
+        return requests.get(self.take_url.replace("/job-take/", "/job-stop/"), timeout=20)
+
+    def post(self, job_id: str, body: object, variable: str = "RUNPOD_WEBHOOK_POST_OUTPUT") -> requests.Response:
+        url = self.environ[variable].replace("$RUNPOD_POD_ID", self.id).replace("$ID", job_id)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        return requests.post(f"{url}&isStream=false", data=text.encode(), headers=form, timeout=20)
+
+    def ping(self, **params: str) -> requests.Response:
+        return requests.get(self.ping_url, params=params, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with start(poll_hold=0.2) as served:
+        yield served
+
+
+@pytest.fixture
+def worker(endpoint: Endpoint) -> Iterator[Worker]:
+    """A worker, and an empty queue before and after."""
+    requests.post(f"{endpoint.url}/purge-queue", timeout=10)
+    yield Worker(endpoint)
+    requests.post(f"{endpoint.url}/purge-queue", timeout=10)
+
+
+def submit(endpoint: Endpoint, operation: str = "run", **body: Any) -> str:
+    reply = requests.post(f"{endpoint.url}/{operation}", json={"input": {"text": "hello"}, **body}, timeout=20)
+    assert reply.status_code == 200, reply.text
+    return str(reply.json()["id"])
+
+
+def report(endpoint: Endpoint, job_id: str) -> dict[str, Any]:
+    return dict(requests.get(f"{endpoint.url}/status/{job_id}", timeout=10).json())
+
+
+def health(endpoint: Endpoint) -> dict[str, Any]:
+    return dict(requests.get(f"{endpoint.url}/health", timeout=10).json())
+
+
+def wait_for(look: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_job_goes_from_run_through_the_worker_to_status(endpoint: Endpoint, worker: Worker) -> None:
+    job_id = submit(endpoint, webhook="http://localhost:9/none", ignored=1)
+    taken = worker.take().json()
+    assert taken == {"id": job_id, "input": {"text": "hello"}, "webhook": "http://localhost:9/none"}
+    assert report(endpoint, job_id)["status"] == "IN_PROGRESS"
+    assert worker.post(job_id, {"output": {"done": "ä"}}).status_code == 200
+    for look in (requests.get, requests.post):
+        found = look(f"{endpoint.url}/v2/any-endpoint/status/{job_id}", timeout=10).json()
+        assert (found["status"], found["output"], found["workerId"]) == ("COMPLETED", {"done": "ä"}, worker.id)
+        assert found["executionTime"] >= 0
+
+
+def test_runsync_answers_as_soon_as_the_result_is_there(endpoint: Endpoint, worker: Worker) -> None:
+    replies: list[requests.Response] = []
+    url = f"{endpoint.url}/v2/any/runsync?wait=60000"
+    caller = threading.Thread(target=lambda: replies.append(requests.post(url, json={"input": {}}, timeout=30)))
+    caller.start()
+    wait_for(lambda: health(endpoint)["jobs"]["inQueue"] == 1)
+    worker.post(worker.take().json()["id"], {"output": [1, 2]})
+    caller.join(timeout=20)
+    assert replies[0].json()["output"] == [1, 2]
+    assert replies[0].json()["id"].startswith("sync-")
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "status", "told"),
+    [
+        ("POST /run", "{", 400, "not valid JSON"),
+        ("POST /run", "[" * 100_000, 400, "not valid JSON"),
+        ("POST /run", '{"input": NaN}', 400, "NaN"),
+        ("POST /run", "[]", 400, "JSON object"),
+        ("POST /run", "{}", 400, '"input"'),
+        ("POST /v2/any/runsync", '{"prompt": 1}', 400, '"input"'),
+        ("POST /run", '{"input": {}, "policy": {"ttl": 5}}', 400, "policy.ttl"),
+        ("POST /run", '{"input": {}, "policy": {"executionTimeout": "soon"}}', 400, "policy.executionTimeout"),
+        ("POST /runsync?wait=5", '{"input": {}}', 400, "wait"),
+        ("GET /status/nothing", "", 404, "no job nothing"),
+        ("POST /cancel/nothing", "", 404, "no job nothing"),
+        ("POST /retry/nothing", "", 404, "no job nothing"),
+        ("GET /stream/nothing", "", 404, "no job nothing"),
+        ("POST /job-done/w1/nothing", "{}", 404, "no job nothing"),
+        ("GET /nowhere", "", 404, "no route GET /nowhere"),
+        ("GET /run", "", 405, "no route GET /run"),
+    ],
+)
+def test_a_wrong_call_is_answered_with_a_json_error_that_names_the_fault(
+    endpoint: Endpoint, call: str, body: str, status: int, told: str
+) -> None:
+    method, path = call.split()
+    reply = requests.request(method, f"{endpoint.url}{path}", data=body, timeout=10)
+    assert reply.status_code == status
+    assert told in reply.json()["error"]
+
+
+@pytest.mark.parametrize(("operation", "limit"), [("run", 10_000_000), ("runsync?wait=1000", 20_000_000)])
+def test_a_request_fits_up_to_the_platforms_limit_and_runsync_answers_after_its_wait(
+    endpoint: Endpoint, worker: Worker, operation: str, limit: int
+) -> None:
+    head, tail = b'{"input": "', b'"}'
+    fitting = head + b"x" * (limit - len(head) - len(tail)) + tail
+    assert requests.post(f"{endpoint.url}/{operation}", data=fitting, timeout=30).json()["status"] == "IN_QUEUE"
+    reply = requests.post(f"{endpoint.url}/{operation}", data=fitting + b" ", timeout=30)
+    assert reply.status_code == 413
+    assert str(limit) in reply.json()["error"]
+
+
+def test_a_result_over_the_limit_is_answered_400_and_lost(endpoint: Endpoint, worker: Worker) -> None:
+    job_id = submit(endpoint)
+    worker.take()
+    head, tail = '{"output": "', '"}'
+    fitting = head + "x" * (10_000_000 - len(head) - len(tail)) + tail
+    assert worker.post(job_id, fitting + " ").status_code == 400
+    assert report(endpoint, job_id)["status"] == "COMPLETED"
+    assert "output" not in report(endpoint, job_id)
+    job_id = submit(endpoint)
+    worker.take()
+    assert worker.post(job_id, fitting).status_code == 200
+    assert len(report(endpoint, job_id)["output"]) > 9_999_000
+
+
+def test_a_lone_surrogate_in_the_input_reaches_the_worker_and_comes_back(endpoint: Endpoint, worker: Worker) -> None:
+    job_id = requests.post(f"{endpoint.url}/run", data='{"input": "\\ud800"}', timeout=10).json()["id"]
+    assert worker.take().json()["input"] == "\ud800"
+    worker.post(job_id, '{"output": "\\ud800"}')
+    assert report(endpoint, job_id)["output"] == "\ud800"
+
+
+def test_a_poll_without_jobs_ends_with_204_and_one_with_wakes_at_once(endpoint: Endpoint, worker: Worker) -> None:
+    assert worker.take().status_code == 204
+    assert worker.take_batch(3).status_code == 204
+    assert worker.take_stops().status_code == 204
+    with start(poll_hold=60) as patient:
+        held = Worker(patient)
+        threading.Timer(0.3, submit, (patient,)).start()
+        assert held.take().status_code == 200
+
+
+def test_a_batch_is_a_list_of_the_jobs_that_wait(endpoint: Endpoint, worker: Worker) -> None:
+    ids = [submit(endpoint), submit(endpoint), submit(endpoint)]
+    assert [job["id"] for job in worker.take_batch(2).json()] == ids[:2]
+    assert [job["id"] for job in worker.take_batch(2).json()] == ids[2:]
+
+
+def test_progress_is_seen_while_the_job_runs_and_a_late_one_shows_in_health(endpoint: Endpoint, worker: Worker) -> None:
+    job_id = submit(endpoint)
+    worker.take()
+    worker.post(job_id, {"status": "IN_PROGRESS", "output": {"percent": 10}})
+    assert report(endpoint, job_id)["output"] == {"percent": 10}
+    worker.post(job_id, {"output": "result"})
+    late = health(endpoint)["local"]["lateUpdates"]
+    worker.post(job_id, {"status": "IN_PROGRESS", "output": {"percent": 90}})
+    assert report(endpoint, job_id)["output"] == "result"
+    assert health(endpoint)["local"]["lateUpdates"] == late + 1
+
+
+def test_cancel_reaches_the_worker_on_its_stop_channel(endpoint: Endpoint, worker: Worker) -> None:
+    job_id = submit(endpoint)
+    worker.take()
+    time.sleep(0.3)
+    assert requests.post(f"{endpoint.url}/cancel/{job_id}", timeout=10).json() == {"id": job_id, "status": "CANCELLED"}
+    assert worker.take_stops().json() == {"jobsToStop": [job_id]}
+    assert worker.post(job_id, {"output": "too late"}).status_code == 200
+    assert report(endpoint, job_id)["status"] == "CANCELLED"
+
+
+def test_a_failed_job_is_retried_under_its_id(endpoint: Endpoint, worker: Worker) -> None:
+    job_id = submit(endpoint)
+    worker.take()
+    worker.post(job_id, {"error": {"not": "a string"}, "output": {"code": 1}})
+    assert report(endpoint, job_id)["error"] == '{"not": "a string"}'
+    assert requests.post(f"{endpoint.url}/retry/{job_id}", timeout=10).json() == {"id": job_id, "status": "IN_QUEUE"}
+    assert worker.take().json()["id"] == job_id
+    again = requests.post(f"{endpoint.url}/retry/{job_id}", timeout=10)
+    assert (again.status_code, "IN_PROGRESS" in again.json()["error"]) == (400, True)
+
+
+def test_streamed_pieces_come_out_of_stream_once(endpoint: Endpoint, worker: Worker) -> None:
+    job_id = submit(endpoint)
+    worker.take()
+    worker.post(job_id, {"output": 1}, "RUNPOD_WEBHOOK_POST_STREAM")
+    too_large = worker.post(job_id, {"output": "x" * 1_000_000}, "RUNPOD_WEBHOOK_POST_STREAM")
+    assert too_large.status_code == 400
+    url = f"{endpoint.url}/stream/{job_id}"
+    assert requests.get(url, timeout=10).json() == {"id": job_id, "status": "IN_PROGRESS", "stream": [{"output": 1}]}
+    assert requests.get(url, timeout=10).json()["stream"] == []
+
+
+def test_an_unfit_worker_shows_in_health_with_its_reason(endpoint: Endpoint, worker: Worker) -> None:
+    worker.ping(status="unhealthy", check="comfyui", reason="nobody answers")
+    found = health(endpoint)
+    assert found["workers"]["unhealthy"] == 1
+    assert {"workerId": worker.id, "check": "comfyui", "reason": "nobody answers"} in found["local"]["unhealthy"]
+
+
+def test_the_callers_key_and_input_are_never_logged(
+    endpoint: Endpoint, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    headers = {"Authorization": "Bearer secret-key"}
+    body = {"input": {"prompt": "secret prompt"}, "s3Config": {"accessSecret": "secret"}}
+    job_id = requests.post(f"{endpoint.url}/run", json=body, headers=headers, timeout=10).json()["id"]
+    worker.post(worker.take().json()["id"], {"output": "secret output"})
+    assert job_id in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_faults_answer_results_and_pings_as_told() -> None:
+    faults = Faults(job_done_statuses=(500, 429), ping_status=503, take_delay=0.2)
+    with start(poll_hold=0.1, faults=faults) as endpoint:
+        worker = Worker(endpoint)
+        assert worker.ping().status_code == 503
+        job_id = submit(endpoint)
+        begun = time.monotonic()
+        worker.take()
+        assert time.monotonic() - begun >= 0.2
+        assert [worker.post(job_id, {"output": 1}).status_code for _ in range(3)] == [500, 429, 200]
+        assert report(endpoint, job_id)["status"] == "COMPLETED"
+
+
+def test_a_job_over_its_execution_timeout_is_stopped_on_the_worker() -> None:
+    with start(poll_hold=5, execution_timeout=0.4) as endpoint:
+        worker = Worker(endpoint)
+        job_id = submit(endpoint)
+        worker.take()
+        assert worker.take_stops().json() == {"jobsToStop": [job_id]}
+        assert report(endpoint, job_id)["status"] == "TIMED_OUT"
+
+
+def test_a_job_of_a_worker_that_hung_up_is_given_to_the_next_in_spite_of_pings() -> None:
+    with start(poll_hold=5, worker_timeout=0.8) as endpoint:
+        dead, alive = Worker(endpoint), Worker(endpoint)
+        job_id = submit(endpoint)
+        dead.take()
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(dead.take_url.replace("/job-take/", "/job-stop/"), timeout=0.1)
+        for _ in range(3):
+            dead.ping(job_id=job_id)
+        assert alive.take().json()["id"] == job_id
+
+
+def test_the_final_status_goes_to_the_webhook_and_again_when_it_is_refused() -> None:
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if len(received) == 1 else 200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Keep the test's output clean."""
+
+    received: list[dict[str, Any]] = []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with start(poll_hold=0.2, webhook_delay=0.1) as endpoint:
+        worker = Worker(endpoint)
+        job_id = submit(endpoint, webhook=f"http://127.0.0.1:{server.server_port}/hook")
+        worker.take()
+        assert received == []
+        worker.post(job_id, {"output": "result"})
+        wait_for(lambda: len(received) == 2)
+        assert received == [report(endpoint, job_id)] * 2
+    server.shutdown()
+    server.server_close()
+
+
+def test_close_answers_those_who_wait_and_frees_the_port() -> None:
+    endpoint = start(poll_hold=60)
+    worker, statuses = Worker(endpoint), []
+    poll = threading.Thread(target=lambda: statuses.append(worker.take().status_code))
+    poll.start()
+    wait_for(lambda: health(endpoint)["workers"]["idle"] == 1)
+    endpoint.close()
+    poll.join(timeout=5)
+    assert statuses == [204]
+    with start(port=port_of(endpoint)):
+        pass
+
+
+def test_a_taken_port_is_one_clear_error() -> None:
+    with start() as endpoint, pytest.raises(PortTaken, match=rf"port {port_of(endpoint)} on localhost is taken"):
+        start(port=port_of(endpoint))
+
+
+def test_a_forked_child_does_not_keep_the_port() -> None:
+    endpoint = start()
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    try:
+        endpoint.close()
+        with start(port=port_of(endpoint)) as successor:
+            assert health(successor)["local"]["standIn"]
+    finally:
+        child.kill()
+        child.join()
+
+
+def test_every_address_of_the_host_name_answers(endpoint: Endpoint) -> None:
+    for *_, address in socket.getaddrinfo("localhost", port_of(endpoint), type=socket.SOCK_STREAM):
+        with socket.create_connection((str(address[0]), address[1]), timeout=5):
+            pass
+
+
+def test_the_root_page_says_that_it_is_a_stand_in_and_lists_the_routes(endpoint: Endpoint) -> None:
+    page = requests.get(endpoint.url, timeout=10)
+    assert "text/html" in page.headers["Content-Type"]
+    assert "stand-in" in page.text
+    assert all(route in page.text for route in ("/runsync", "/status/{job_id}", "/job-take/{worker_id}", "/docs"))
+
+
+def test_every_reference_of_the_openapi_description_resolves(endpoint: Endpoint) -> None:
+    description = requests.get(f"{endpoint.url}/openapi.json", timeout=10)
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', description.text))
+    assert "JobRequest" in names
+    assert names <= set(description.json()["components"]["schemas"])
+
+
+def test_the_command_prints_a_workers_environment_and_ends_on_sigterm() -> None:
+    command = [sys.executable, "-m", "local.endpoint", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    exports = [process.stdout.readline() for _ in range(8)]
+    shell = "".join(exports) + "printenv RUNPOD_WEBHOOK_GET_JOB"
+    url = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout.strip()
+    assert requests.post(url.split("/v2/")[0] + "/run", json={"input": 1}, timeout=10).status_code == 200
+    assert requests.get(url.replace("$ID", "w1"), timeout=10).json()["input"] == 1
+    os.kill(process.pid, signal.SIGTERM)
+    _, log = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert f"Uvicorn running on {url.split('/v2/')[0]}" in log
+
+
+def test_the_command_on_a_taken_port_exits_1_with_one_line(endpoint: Endpoint) -> None:
+    command = [sys.executable, "-m", "local.endpoint", "--port", str(port_of(endpoint))]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "is taken" in result.stderr
+
+
+def port_of(endpoint: Endpoint) -> int:
+    return int(endpoint.url.rpartition(":")[2])
