@@ -1,0 +1,37 @@
+"""`python -m local.engine`: the preview engine as a process of its own."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from local.engine.engine import start
+from local.engine.info_routes import STAND_IN
+from local.engine.scenario import Scenario
+
+
+def main() -> int:
+    """Serve until killed or interrupted."""
+    options = _parser().parse_args()
+    scenario = Scenario.from_json(options.scenario)
+    with start(options.port, options.host, options.home, scenario, metadata=not options.disable_metadata) as engine:
+        sys.stdout.write(f"{STAND_IN}: {engine.url}\n")
+        sys.stdout.flush()
+        try:
+            engine.wait()
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local.engine", description=STAND_IN)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8188, help="0: any free one")
+    parser.add_argument("--home", type=Path, help="holds input/, output/ and temp/; default: a temporary folder")
+    parser.add_argument("--scenario", default="{}", help="JSON: how to misbehave; fields in scenario.py")
+    parser.add_argument("--disable-metadata", action="store_true", help="do not write the graph into files")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

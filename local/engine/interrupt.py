@@ -1,0 +1,44 @@
+"""The one switch that stops a running prompt."""
+
+import threading
+
+
+class Interrupted(Exception):
+    """The running prompt was told to stop."""
+
+
+class Interrupt:
+    """Requested by any thread, noticed by the worker at its next check; a check uses the request up."""
+
+    def __init__(self) -> None:
+        self._requested = threading.Event()
+        self._closing = threading.Event()
+
+    def request(self) -> None:
+        """Stop what runs."""
+        self._requested.set()
+
+    def clear(self) -> None:
+        """Drop a request; each prompt starts with this, so one that comes too early is lost, as in ComfyUI."""
+        self._requested.clear()
+
+    def close(self) -> None:
+        """Stop what runs and all that would run after it."""
+        self._closing.set()
+
+    def check(self) -> None:
+        """Raise Interrupted if asked to stop."""
+        if self._closing.is_set() or self._requested.is_set():
+            self._requested.clear()
+            raise Interrupted
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not past the engine's end."""
+        self._closing.wait(seconds)
+
+    def hang(self, deaf: bool) -> None:
+        """Never return; raise Interrupted when asked to stop, or if deaf only when the engine ends."""
+        while True:
+            self.pause(0.02)
+            if self._closing.is_set() or not deaf:
+                self.check()

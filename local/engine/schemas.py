@@ -1,0 +1,112 @@
+"""The node classes' schemas: object_info.json as ComfyUI 0.8.0 served them, and two of our own beside them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.engine.folders import Folders
+
+JSON = dict[str, Any]
+
+RECORDED = Path(__file__).with_name("object_info.json")
+"""As served by a running ComfyUI 0.8.0, model lists included."""
+ADDED = Path(__file__).with_name("object_info_added.json")
+"""PreviewImage and SaveAnimatedPNG were not recorded: written by us after what they were seen to do."""
+
+_MODEL_INPUTS = {
+    "clip_vision": ("CLIPVisionLoader", "clip_name"),
+    "diffusion_models": ("UNETLoader", "unet_name"),
+    "latent_upscale_models": ("LatentUpscaleModelLoader", "model_name"),
+    "text_encoders": ("DualCLIPLoader", "clip_name1"),
+    "vae": ("VAELoader", "vae_name"),
+}
+_EMPTY_FOLDERS = ("checkpoints", "controlnet", "embeddings", "loras", "upscale_models")
+_BUILT_IN = {"pixel_space"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a node class."""
+
+    name: str
+    required: bool
+    kind: Any
+    """A type's name, or the list of allowed values."""
+    options: JSON
+
+    @property
+    def choices(self) -> list[Any] | None:
+        """The allowed values, where they are listed."""
+        if isinstance(self.kind, list):
+            return self.kind
+        return self.options.get("options", []) if self.kind == "COMBO" else None
+
+    @property
+    def type_name(self) -> str:
+        """What a link's type must be."""
+        return "COMBO" if isinstance(self.kind, list) else str(self.kind)
+
+    @property
+    def config(self) -> list[Any]:
+        """As it stands in error messages."""
+        return [self.kind, self.options]
+
+
+class Schemas:
+    """What nodes there are; LoadImage's list is live."""
+
+    def __init__(self, folders: Folders, missing_models: tuple[str, ...] = ()) -> None:
+        self._folders = folders
+        schemas = {**json.loads(RECORDED.read_text()), **json.loads(ADDED.read_text())}
+        self._schemas: JSON = _without(schemas, set(missing_models))
+
+    def __contains__(self, class_type: object) -> bool:
+        return isinstance(class_type, str) and class_type in self._schemas
+
+    def everything(self) -> JSON:
+        """All of /object_info."""
+        self._schemas["LoadImage"]["input"]["required"]["image"][0] = self._folders.uploads()
+        return self._schemas
+
+    def node(self, class_type: str) -> JSON:
+        """/object_info of one class: {} for one that does not exist."""
+        return {name: schema for name, schema in self.everything().items() if name == class_type}
+
+    def inputs(self, class_type: str) -> Iterator[Input]:
+        """The class's inputs, the required ones first."""
+        groups: Mapping[str, JSON] = self._schemas[class_type]["input"]
+        for group in ("required", "optional"):
+            for name, config in groups.get(group, {}).items():
+                yield Input(name, group == "required", config[0], config[1] if len(config) > 1 else {})
+
+    def outputs(self, class_type: str) -> list[str]:
+        """The types of the class's output slots."""
+        types: list[str] = self._schemas[class_type]["output"]
+        return types
+
+    def is_output(self, class_type: str) -> bool:
+        """Whether the class is one that a prompt is run for."""
+        return bool(self._schemas[class_type]["output_node"])
+
+    def model_folders(self) -> list[str]:
+        """All of /models."""
+        return sorted([*_MODEL_INPUTS, *_EMPTY_FOLDERS])
+
+    def models(self, folder: str) -> list[str] | None:
+        """The files in one models folder; None: there is no such folder."""
+        if folder not in _MODEL_INPUTS:
+            return [] if folder in _EMPTY_FOLDERS else None
+        class_type, input_name = _MODEL_INPUTS[folder]
+        choices = next(entry.choices for entry in self.inputs(class_type) if entry.name == input_name)
+        return [name for name in choices or [] if name not in _BUILT_IN]
+
+
+def _without(value: Any, names: set[str]) -> Any:
+    """The JSON value with these strings left out of every list."""
+    if isinstance(value, dict):
+        return {key: _without(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, names) for item in value if not (isinstance(item, str) and item in names)]
+    return value
