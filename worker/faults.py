@@ -36,7 +36,7 @@ def of_fields(error: ValidationError, schemas: Mapping[str, Any], rules: Mapping
     for item in errors[:MAX_FAULTS]:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
         name = ".".join(part for part in item["loc"] if isinstance(part, str))
-        faults[_cut(path.removeprefix(".") or "input")] = _fault(item["type"], name, item["input"], schemas, rules)
+        faults[cut(path.removeprefix(".") or "input")] = _fault(item["type"], name, item["input"], schemas, rules)
     if len(errors) > MAX_FAULTS:
         faults["input"] = f"has {len(errors) - MAX_FAULTS} more faults"
     return faults
@@ -44,7 +44,7 @@ def of_fields(error: ValidationError, schemas: Mapping[str, Any], rules: Mapping
 
 def _fault(error: str, name: str, value: object, schemas: Mapping[str, Any], rules: Mapping[str, str]) -> str:
     if error == "extra_forbidden":
-        near = difflib.get_close_matches(_cut(name).lower(), schemas, n=1, cutoff=0.55)
+        near = difflib.get_close_matches(cut(name).lower(), schemas, n=1, cutoff=0.55)
         return "unknown field" + (f", did you mean {near[0]}?" if near else "")
     if error == "missing":
         return "is required"
@@ -81,13 +81,13 @@ def show(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f"'{_cut(value)}'"
+        return f"'{cut(value)}'"
     if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
         return str(value)
     return "a huge number" if isinstance(value, int) else kind(value)
 
 
-def _cut(text: str) -> str:
-    # repr escapes what a log line or an encoder could not take.
+def cut(text: str) -> str:
+    """The text's beginning, as a log line and an encoder can take it."""
     printable = repr(text[:MAX_SHOWN])[1:-1]
     return printable if len(text) <= MAX_SHOWN else printable[: MAX_SHOWN - 3] + "..."

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from worker.errors import ConfigError, WorkflowRejected
+from worker.faults import cut
 from worker.request import Request, leaves_folder
 
 DEFAULT_GRAPH = Path(__file__).parent.parent / "workflow_api.json"
@@ -29,7 +30,6 @@ SAVE_FRAMES = "Save frames"
 
 MAX_NODES = 2000
 MAX_DEPTH = 32
-MAX_TITLE = 60
 MAX_PREFIX_PARTS = 8
 MAX_PREFIX_PART = 100
 
@@ -113,7 +113,7 @@ def _title(node: object, node_id: str) -> str:
     if isinstance(node, dict):
         meta = node.get("_meta")
         names = [meta.get("title") if isinstance(meta, dict) else None, node.get("class_type")]
-    return next((name for name in names if isinstance(name, str) and name), node_id)[:MAX_TITLE]
+    return cut(next((name for name in names if isinstance(name, str) and name), node_id))
 
 
 def adapt(workflow: dict[str, Any], *, uploads: Mapping[str, str], image_name: str | None, prefix: str) -> Graph:
@@ -236,8 +236,7 @@ def _check_something_is_saved(nodes: dict[str, Any]) -> None:
     ends = {node["class_type"] for node_id, node in nodes.items() if node_id not in sources}
     if ends and ends <= set(PREVIEWS):
         raise WorkflowRejected(
-            f"workflow: only previews ({', '.join(sorted(ends))}), which are never returned; "
-            "end it in a SaveImage or a SaveVideo node"
+            f"workflow: only previews ({', '.join(sorted(ends))}), which are never returned; add SaveImage or SaveVideo"
         )
 
 
@@ -247,5 +246,5 @@ def _is_link(value: object) -> bool:
 
 def _rejected(node_id: str, node: object, fault: str, field: str | None = None) -> WorkflowRejected:
     title = _title(node, node_id)
-    details = {"node_id": node_id[:MAX_TITLE], "node_title": title} | ({"input": field} if field else {})
-    return WorkflowRejected(f"node {node_id[:MAX_TITLE]} ({title}): {fault}", **details)
+    details = {"node_id": cut(node_id), "node_title": title} | ({"input": field} if field else {})
+    return WorkflowRejected(f"node {cut(node_id)} ({title}): {fault}", **details)

@@ -276,7 +276,7 @@ INPUTS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(job_input=INPUTS)
 def test_no_input_whatever_yields_anything_but_a_request_or_an_invalid_input(job_input: object) -> None:
     answer, request = {}, None

@@ -1,0 +1,315 @@
+"""The graph: which input gets which value, and what is refused or changed in a caller's own."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker import config
+from worker.errors import WorkflowRejected
+from worker.request import leaves_folder, parse
+from worker.workflow import Graph, adapt, fill
+
+SETTINGS = config.load({})
+FULL = {
+    "image": "aW1hZ2U=",
+    "prompt": 'a "quoted" wave 猫 {"json": 1}',
+    "negative_prompt": "rain",
+    "seed": 2**64 - 1,
+    "num_frames": 16,
+    "fps": 23.976,
+    "steps": 15,
+    "cfg": 6,
+    "shift": 5,
+    "width": 480,
+    "height": 848,
+}
+Node = dict[str, Any]
+
+
+def filled(**fields: Any) -> Graph:
+    request = parse({**FULL, **fields}, SETTINGS)
+    return fill(request, image_name="job/start.png", width=request.width, height=request.height, prefix="job")
+
+
+def adapted(workflow: Any, uploads: dict[str, str] | None = None, image_name: str | None = None) -> Graph:
+    before = copy.deepcopy(workflow)
+    graph = adapt(workflow, uploads=uploads or {}, image_name=image_name, prefix="job")
+    assert workflow == before
+    return graph
+
+
+def refusal(workflow: Any, image_name: str | None = None) -> WorkflowRejected:
+    with pytest.raises(WorkflowRejected) as caught:
+        adapt(workflow, uploads={}, image_name=image_name, prefix="job")
+    assert json.dumps(caught.value.answer(), ensure_ascii=False).encode()
+    return caught.value
+
+
+def node(class_type: str, title: str = "", **inputs: Any) -> Node:
+    return {"class_type": class_type, "inputs": inputs} | ({"_meta": {"title": title}} if title else {})
+
+
+def chain(image: Any = "in.png", prefix: Any = "ComfyUI") -> dict[str, Node]:
+    return {"1": node("LoadImage", image=image), "2": node("SaveImage", images=["1", 0], filename_prefix=prefix)}
+
+
+def inputs_of(graph: Graph, class_type: str) -> list[Node]:
+    return [found["inputs"] for found in graph.nodes.values() if found["class_type"] == class_type]
+
+
+def test_every_value_of_the_request_reaches_its_node() -> None:
+    graph = filled()
+    assert inputs_of(graph, "LoadImage") == [{"image": "job/start.png"}]
+    assert [inputs["text"] for inputs in inputs_of(graph, "CLIPTextEncode")] == [FULL["prompt"], "rain"]
+    conditioning = inputs_of(graph, "HunyuanVideo15ImageToVideo")[0]
+    assert (conditioning["width"], conditioning["height"], conditioning["length"]) == (480, 848, 17)
+    assert inputs_of(graph, "ModelSamplingSD3")[0]["shift"] == 5
+    assert inputs_of(graph, "CFGGuider")[0]["cfg"] == 6
+    assert inputs_of(graph, "BasicScheduler")[0]["steps"] == 15
+    assert inputs_of(graph, "RandomNoise")[0]["noise_seed"] == 2**64 - 1
+    assert inputs_of(graph, "ImageFromBatch")[0]["length"] == 16
+    assert inputs_of(graph, "CreateVideo")[0]["fps"] == 23.976
+
+
+def test_the_positive_prompt_is_the_one_that_conditions_positively() -> None:
+    graph = filled()
+    conditioning = inputs_of(graph, "HunyuanVideo15ImageToVideo")[0]
+    texts = [graph.nodes[conditioning[side][0]]["inputs"]["text"] for side in ("positive", "negative")]
+    assert texts == [FULL["prompt"], "rain"]
+
+
+def test_the_shift_changes_the_schedule_as_well_as_the_model() -> None:
+    graph = filled()
+    models = [inputs_of(graph, user)[0]["model"][0] for user in ("BasicScheduler", "CFGGuider")]
+    assert [graph.nodes[model]["class_type"] for model in models] == ["ModelSamplingSD3", "ModelSamplingSD3"]
+
+
+def test_video_and_frames_are_cut_to_the_length_and_saved_in_the_jobs_folder() -> None:
+    graph = filled()
+    (cut,) = (node_id for node_id, found in graph.nodes.items() if found["class_type"] == "ImageFromBatch")
+    assert inputs_of(graph, "CreateVideo")[0]["images"] == [cut, 0]
+    assert inputs_of(graph, "SaveImage") == [{"images": [cut, 0], "filename_prefix": "job/frame"}]
+    assert inputs_of(graph, "SaveVideo")[0]["filename_prefix"] == "job/clip"
+    assert graph.video_node is not None
+    assert graph.frames_node is not None
+    assert graph.nodes[graph.video_node]["class_type"] == "SaveVideo"
+    assert graph.nodes[graph.frames_node]["class_type"] == "SaveImage"
+
+
+def test_frames_that_nobody_wants_are_not_saved_and_the_video_always_is() -> None:
+    video_only = filled(output="video")
+    assert video_only.frames_node is None
+    assert not inputs_of(video_only, "SaveImage")
+    assert inputs_of(video_only, "SaveVideo")
+    assert inputs_of(filled(output="frames"), "SaveVideo")
+
+
+def test_one_job_leaves_nothing_in_the_next_ones_graph() -> None:
+    first = filled(output="video")
+    first.nodes["1"]["inputs"]["image"] = "spoilt.png"
+    assert inputs_of(filled(), "LoadImage") == [{"image": "job/start.png"}]
+    assert filled() == filled()
+
+
+def test_a_node_is_called_by_title_else_class_else_id() -> None:
+    graph = Graph({"1": node("LoadImage", "My\npicture"), "2": node("SaveImage"), "3": "?", "4": {"_meta": []}})
+    assert [graph.title(node_id) for node_id in "12345"] == ["My\\npicture", "SaveImage", "3", "4", "5"]
+
+
+def test_an_editors_file_is_refused_with_the_way_to_export_the_right_one() -> None:
+    error = refusal({"nodes": [{"id": 1, "type": "LoadImage"}], "links": [], "version": 0.4})
+    assert "Workflow > Export (API)" in error.message
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["text", None, [], {}, {"class_type": "X"}, {"class_type": 5, "inputs": {}}, {"class_type": "X", "inputs": []}],
+)
+def test_what_is_no_node_is_refused_by_its_id(broken: object) -> None:
+    error = refusal({**chain(), "77": broken})
+    assert "node 77" in error.message
+    assert error.details["node_id"] == "77"
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        {},
+        {str(number): node("Note") for number in range(2001)},
+        {"1": node("Note", text=nested(40))},
+        {"1": node("Note", text=nested(5000))},
+        {"1": node("Note", value=float("nan"))},
+        {"1": node("Note", value=b"bytes")},
+        {"\ud800\n": 5},
+    ],
+    ids=["empty", "many nodes", "deep", "very deep", "nan", "bytes", "surrogate"],
+)
+def test_a_graph_that_could_not_be_sent_is_refused(workflow: Any) -> None:
+    assert refusal(workflow).code == "workflow_rejected"
+
+
+def test_an_image_goes_to_the_node_that_names_it() -> None:
+    workflow = {**chain("a.png"), "3": node("LoadImageMask", image="b.png", channel="alpha")}
+    graph = adapted(workflow, {"a.png": "job/a.png", "b.png": "job/b.png"})
+    assert inputs_of(graph, "LoadImage") == [{"image": "job/a.png"}]
+    assert inputs_of(graph, "LoadImageMask") == [{"image": "job/b.png", "channel": "alpha"}]
+    assert graph.warnings == ()
+
+
+def test_the_start_picture_goes_to_each_image_loader_that_names_no_other() -> None:
+    workflow = {**chain("/home/me/a.png"), "3": node("LoadImage", image="b.png"), "4": node("LoadImageOutput")}
+    graph = adapted(workflow, {"b.png": "job/b.png"}, "job/start.png")
+    assert [inputs["image"] for inputs in inputs_of(graph, "LoadImage")] == ["job/start.png", "job/b.png"]
+    assert inputs_of(graph, "LoadImageOutput") == [{"image": "job/start.png"}]
+
+
+def test_a_picture_that_no_node_can_take_is_refused() -> None:
+    workflow = {"1": node("EmptyImage"), "2": node("SaveImage", images=["1", 0], filename_prefix="x")}
+    assert "LoadImage" in refusal(workflow, image_name="job/start.png").message
+
+
+def test_images_that_no_node_names_are_warned_of() -> None:
+    graph = adapted(chain("a.png"), {"a.png": "job/a.png", "z.png": "job/z.png"})
+    assert graph.warnings == ("images: no node names 'z.png'",)
+
+
+def test_words_that_equal_an_images_name_stay_words() -> None:
+    workflow = {**chain("cat"), "3": node("CLIPTextEncode", text="cat")}
+    graph = adapted(workflow, {"cat": "job/cat.png"})
+    assert inputs_of(graph, "LoadImage") == [{"image": "job/cat.png"}]
+    assert inputs_of(graph, "CLIPTextEncode") == [{"text": "cat"}]
+
+
+PATHS = [
+    "/etc/passwd",
+    "../output/v.png",
+    "a/../../b.png",
+    "..\\b.png",
+    "C:\\b.png",
+    "\\\\host\\b.png",
+    "b.png [output]",
+    "b.png [temp]",
+    "b\0.png",
+    ["9", 0],
+    {"__value__": "/etc/passwd"},
+    5,
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("class_type", "field"),
+    [
+        ("LoadImage", "image"),
+        ("LoadImageMask", "image"),
+        ("LoadVideo", "file"),
+        ("LoadAudio", "audio"),
+        ("LoadLatent", "latent"),
+    ],
+)
+def test_a_file_outside_the_input_folder_is_refused_naming_node_and_fix(class_type: str, field: str, path: Any) -> None:
+    error = refusal({"1": node(class_type, "My file", **{field: path}), "2": chain()["2"]})
+    assert "node 1 (My file)" in error.message
+    assert "input folder" in error.message
+    assert error.details == {"node_id": "1", "node_title": "My file", "input": field}
+
+
+@pytest.mark.parametrize("path", ["example.png", "sub/a.png", "clipspace/a.png [input]", "a..b.png"])
+def test_a_file_of_the_input_folder_is_left_for_comfyui_to_find(path: str) -> None:
+    assert inputs_of(adapted(chain(path)), "LoadImage") == [{"image": path}]
+
+
+@pytest.mark.parametrize("path", ["/etc", "../models", "C:/x", {"__value__": "/etc"}])
+def test_a_folder_outside_comfyui_is_refused(path: Any) -> None:
+    error = refusal({**chain(), "3": node("ImageSaver", output_path=path)})
+    assert error.details["input"] == "output_path"
+    assert adapted({**chain(), "3": node("ImageSaver", output_path="clips")}).nodes["3"]["inputs"] == {
+        "output_path": "clips"
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "placed"),
+    [
+        ("ComfyUI", "job/ComfyUI"),
+        ("video/clip_%width%", "job/video/clip_%width%"),
+        ("../../etc/x", "job/etc/x"),
+        ("/abs/x", "job/abs/x"),
+        ("..\\x", "job/x"),
+        ("a/./ /../b", "job/a/b"),
+        ("", "job/ComfyUI"),
+        ("..", "job/ComfyUI"),
+        ("a\0b", "job/ab"),
+        ("猫" * 200, "job/" + "猫" * 33),
+        ("/".join("abcdefghijkl"), "job/e/f/g/h/i/j/k/l"),
+    ],
+)
+def test_a_saver_writes_into_the_jobs_folder_under_its_own_name(own: str, placed: str) -> None:
+    assert inputs_of(adapted(chain(prefix=own)), "SaveImage")[0]["filename_prefix"] == placed
+
+
+def test_a_computed_prefix_is_replaced_with_a_warning() -> None:
+    graph = adapted(chain(prefix=["9", 0]))
+    assert inputs_of(graph, "SaveImage")[0]["filename_prefix"] == "job/ComfyUI"
+    assert "SaveImage" in graph.warnings[0]
+
+
+@pytest.mark.parametrize("preview", ["PreviewImage", "SaveImageWebsocket"])
+def test_a_graph_of_previews_only_is_refused_naming_a_saver(preview: str) -> None:
+    previewing = {"1": chain()["1"], "2": node(preview, images=["1", 0])}
+    assert "SaveVideo" in refusal(previewing).message
+    assert adapted({**previewing, "3": chain()["2"]}).nodes.keys() == {"1", "2", "3"}
+
+
+def test_what_the_worker_does_not_know_is_kept() -> None:
+    workflow = {**chain(), "5:3": {**node("CustomNode", "Mine", value=[1, "a", None]), "extra": True}}
+    assert adapted(workflow).nodes["5:3"] == workflow["5:3"]
+
+
+ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=12)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.sampled_from([*PATHS[:9], "in.png"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(["image", "filename_prefix", "path", "images", "file"]) | ANY_TEXT
+NODES = st.fixed_dictionaries(
+    {
+        "class_type": st.sampled_from(["LoadImage", "LoadVideo", "SaveImage", "PreviewImage"]) | ANY_TEXT,
+        "inputs": st.dictionaries(FIELDS, JSON, max_size=4),
+    },
+    optional={"_meta": JSON | st.fixed_dictionaries({"title": JSON})},
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(workflow=st.dictionaries(ANY_TEXT, NODES | JSON, max_size=4), image_name=st.none() | st.just("job/start.png"))
+def test_no_graph_whatever_reads_or_writes_outside_or_yields_another_error(
+    workflow: Any, image_name: str | None
+) -> None:
+    try:
+        graph = adapt(workflow, uploads={"in.png": "job/in.png"}, image_name=image_name, prefix="job")
+    except WorkflowRejected as error:
+        message = error.answer()["error"]
+        graph = Graph({})
+    else:
+        message = json.dumps(graph.nodes)
+    assert message.encode()
+    for inputs in inputs_of(graph, "LoadImage"):
+        assert "image" not in inputs or not leaves_folder(inputs["image"])
+    for inputs in (found["inputs"] for found in graph.nodes.values()):
+        prefix = inputs.get("filename_prefix") or "job/nothing"
+        assert prefix.startswith("job/")
+        assert not leaves_folder(prefix)
+        assert max(len(part.encode()) for part in prefix.split("/")) < 200
