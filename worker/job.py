@@ -70,7 +70,7 @@ class _Run:
                 self.saved = self._execute(prompt)
             with self._timed("fetch"):
                 files = self._fetch(graph)
-            if graph.frames_node and (delivered := sum(not file.is_video for file in files)) != wanted.num_frames:
+            if graph.frames_node and (delivered := sum(file.kind == "image" for file in files)) != wanted.num_frames:
                 facts["num_frames"] = delivered
                 self._warnings.append(f"ComfyUI delivered {delivered} frames instead of {wanted.num_frames}")
             with self._timed("encode"):

@@ -1,0 +1,143 @@
+"""What a client adds to ComfyUI's own execution time, and what its reply weighs: `python -m bench.overhead`.
+
+Three clients run the same graph in turns on one engine: the worker, one that polls history every 2 seconds, and one
+that waits on the websocket and then fetches from /view. Overhead is the job's wall time less ComfyUI's own, from
+execution_start to execution_success in its history. The engine is the preview engine unless --comfyui names a real one.
+"""
+
+import argparse
+import base64
+import io
+import json
+import statistics
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import requests
+import websocket
+from PIL import Image
+
+from local import engine as preview
+from worker import config, job, request, workflow
+
+POLL = 2.0
+LIMIT_MB = 10.0
+
+Client = Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]
+
+
+def worker(url: str, job_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The worker's own job; returns prompt id and answer."""
+    settings = config.load({"COMFYUI_URL": url})
+    answer = job.run({"id": "bench", "input": job_input}, settings, lambda _: None, threading.Event())
+    return answer["prompt_id"], answer
+
+
+def poller(url: str, job_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Upload, queue, look into history every 2 seconds, fetch."""
+    prompt_id = queue(url, job_input, "poller")
+    while True:
+        history = requests.get(f"{url}/history/{prompt_id}", timeout=30).json()
+        if prompt_id in history:
+            return prompt_id, fetch_all(url, history[prompt_id]["outputs"])
+        time.sleep(POLL)
+
+
+def listener(url: str, job_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Wait on the websocket for the prompt's last message, then read history and fetch."""
+    client_id = uuid.uuid4().hex
+    socket = websocket.create_connection(f"ws{url.removeprefix('http')}/ws?clientId={client_id}", timeout=60)
+    prompt_id = queue(url, job_input, client_id)
+    while True:
+        message = json.loads(socket.recv())
+        data = message["data"]
+        if message["type"] == "executing" and data["node"] is None and data.get("prompt_id") == prompt_id:
+            break
+    socket.close()
+    history = requests.get(f"{url}/history/{prompt_id}", timeout=30).json()
+    return prompt_id, fetch_all(url, history[prompt_id]["outputs"])
+
+
+def queue(url: str, job_input: dict[str, Any], client_id: str) -> str:
+    """Upload the picture and queue the default graph, filled as the worker fills it."""
+    wanted = request.parse(job_input, config.load({}))
+    picture = base64.b64decode(job_input["image"])
+    name = f"{uuid.uuid4().hex}.png"
+    requests.post(f"{url}/upload/image", files={"image": (name, picture)}, timeout=30).raise_for_status()
+    graph = workflow.fill(wanted, image_name=name, width=wanted.width, height=wanted.height, prefix=uuid.uuid4().hex)
+    answer = requests.post(f"{url}/prompt", json={"prompt": graph.nodes, "client_id": client_id}, timeout=30)
+    return str(answer.json()["prompt_id"])
+
+
+def fetch_all(url: str, outputs: dict[str, Any]) -> dict[str, Any]:
+    """Every file through /view, base64, as it is."""
+    files = [file for output in outputs.values() for file in output["images"]]
+    data = [requests.get(f"{url}/view", params=file, timeout=60).content for file in files]
+    return {"images": [{"data": base64.b64encode(content).decode()} for content in data]}
+
+
+def own_time(url: str, prompt_id: str) -> float:
+    """ComfyUI's own execution time in seconds, from its history."""
+    entry = requests.get(f"{url}/history/{prompt_id}", timeout=30).json()[prompt_id]
+    stamps = {name: data["timestamp"] for name, data in entry["status"]["messages"]}
+    return float(stamps["execution_success"] - stamps["execution_start"]) / 1000
+
+
+def measure(client: Client, url: str, job_input: dict[str, Any]) -> tuple[float, float]:
+    """Seconds of overhead and MB of reply of one job."""
+    started = time.monotonic()
+    prompt_id, answer = client(url, job_input)
+    elapsed = time.monotonic() - started
+    return elapsed - own_time(url, prompt_id), len(json.dumps({"output": answer})) / 1e6
+
+
+def photograph(path: str) -> str:
+    """A PNG of the photograph, base64: small enough that reading it does not count."""
+    buffer = io.BytesIO()
+    Image.open(path).convert("RGB").resize((256, 256)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def compare(url: str, job_input: dict[str, Any], rounds: int) -> None:
+    """Run the clients in turns and print each one's figures beside the worker's."""
+    clients: dict[str, Client] = {"worker": worker, "2 s poller": poller, "websocket, then /view": listener}
+    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in clients}
+    for number in range(rounds + 1):
+        for name, client in clients.items():
+            figure = measure(client, url, {**job_input, "seed": number})
+            if number:  # the first round warms up
+                figures[name].append(figure)
+    base = statistics.median(overhead for overhead, _ in figures["worker"])
+    for name, rows in figures.items():
+        overheads = sorted(overhead for overhead, _ in rows)
+        middle, size = statistics.median(overheads), statistics.median(size for _, size in rows)
+        fits = "" if size <= LIMIT_MB else f"  lost: over {LIMIT_MB:.0f} MB"
+        print(
+            f"  {name:<22} overhead {1000 * middle:7.1f} ms"
+            f" ({1000 * overheads[0]:.1f} to {1000 * overheads[-1]:.1f})"
+            f"  {middle / base:6.1f}x  reply {size:6.2f} MB{fits}"
+        )
+
+
+def main() -> None:
+    """Print both comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--comfyui", help="a real ComfyUI's URL instead of the preview engine")
+    parser.add_argument("--rounds", type=int, default=8)
+    options = parser.parse_args()
+    base = {"image": photograph("examples/rocket.jpg"), "prompt": "it moves", "num_frames": 16}
+    with ExitStack() as stack:
+        url = options.comfyui or stack.enter_context(preview.start()).url
+        print(f"engine: {options.comfyui or 'the preview engine, a stand-in'}; {options.rounds} rounds, medians")
+        print("a video of 16 frames, 256x256:")
+        compare(url, {**base, "width": 256, "height": 256, "steps": 4, "output": "video"}, options.rounds)
+        print("16 frames of 720x1280 and the video:")
+        compare(url, {**base, "steps": 2, "output": "both"}, max(2, options.rounds // 4))
+
+
+if __name__ == "__main__":
+    main()
