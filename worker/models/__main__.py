@@ -1,0 +1,43 @@
+"""The models from the command line: bring, check, warm or list them; exit 1 where a promise cannot be kept."""
+
+import argparse
+import logging
+import sys
+
+from worker import config, logs
+from worker.errors import WorkerError
+from worker.models import bring, catalogue
+
+log = logging.getLogger("models")
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker.models", description=__doc__)
+    parser.add_argument("command", choices=("bring", "check", "warm", "list"))
+    command = parser.parse_args(arguments).command
+    logs.setup("INFO")
+    try:
+        settings = config.load_models()
+        logs.setup(settings.log_level)
+        return _run(command, settings)
+    except WorkerError as error:
+        log.error("%s", error.message)
+        return 1
+
+
+def _run(command: str, settings: config.ModelSettings) -> int:
+    if command == "check":
+        return 0 if bring.check(settings) else 1
+    if command == "bring":
+        bring.bring(settings)
+    elif command == "warm":
+        bring.warm(settings)
+    else:
+        for model in catalogue.load(settings.sets, settings.urls):
+            log.info("%s from %s", model.path, model.url.partition("?")[0])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

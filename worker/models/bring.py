@@ -1,0 +1,96 @@
+"""Bring the models: from the volume or a download to where ComfyUI looks."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.config import ModelSettings
+from worker.models import catalogue, source, transfer
+from worker.models.catalogue import ModelError, ModelFile
+from worker.models.integrity import find_fault, note_size
+from worker.models.transfer import Copy
+
+log = logging.getLogger("models")
+
+
+def bring(settings: ModelSettings) -> None:
+    """Put every model in place, whole; raises ModelError or ConfigError naming what is missing and why."""
+    models = catalogue.load(settings.sets, settings.urls)
+    wanted = [model for model in models if find_fault(settings.target / model.path, model)]
+    log.info("%d of %d models are in place in %s", len(models) - len(wanted), len(models), settings.target)
+    sources = source.collect(wanted, settings) if wanted else {}
+    copies = {Copy(path, settings.target / model.path): model for model, path in sources.items()}
+    _put({item: model for item, model in copies.items() if item.source != item.target}, settings)
+    if not check(settings):
+        raise ModelError("not every model is whole, see above")
+
+
+def check(settings: ModelSettings) -> bool:
+    """Log the state of every model in place; True: all are whole."""
+    faults = 0
+    for model in catalogue.load(settings.sets, settings.urls):
+        path = settings.target / model.path
+        fault = find_fault(path, model)
+        faults += bool(fault)
+        if fault:
+            log.error("%s %s", path, fault)
+        elif note := note_size(path, model):
+            log.warning("%s %s", path, note)
+        else:
+            log.info("%s is whole", model.path)
+    return not faults
+
+
+def warm(settings: ModelSettings) -> None:
+    """Read the models that are links into the page cache, in the graph's order, as far as memory goes."""
+    models = catalogue.load(settings.sets, settings.urls)
+    paths = [settings.target / model.path for model in models]
+    links = [path for path in paths if path.is_symlink() and path.exists()]
+    limit = min(available_memory(), sum(path.stat().st_size for path in links))
+    counter = transfer.Counter()
+    with transfer.report("read ahead", limit, lambda: counter.bytes):
+        transfer.warm(links, settings.streams, limit, counter)
+
+
+def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that the page cache may take: of the machine, or of the container where that is less."""
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    available = int(fields["MemAvailable"].split()[0]) * 1024
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        if (cgroup / limit).exists() and (text := (cgroup / limit).read_text().strip()) != "max":
+            available = min(available, int(text) - int((cgroup / used).read_text()))
+    return max(available, 0)
+
+
+def _put(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> None:
+    for item in copies:
+        item.part.unlink(missing_ok=True)  # what a killed copy left takes room
+    if not copies:
+        return
+    need, room = sum(item.source.stat().st_size for item in copies), transfer.room(settings.target)
+    if settings.mode == "LINK" or (settings.mode == "AUTO" and need > room):
+        transfer.link(list(copies))
+        log.info("linked %d models, %.2f GB; room for a copy: %.2f GB", len(copies), need / 1e9, room / 1e9)
+        return
+    if need > room:
+        raise ModelError(
+            f"the models need {need / 1e9:.1f} GB, {settings.target} has room for {room / 1e9:.1f} GB beside the "
+            f"{transfer.RESERVE:.0%} of its disk that stay free: give the container a larger disk or set MODELS_MODE=link"
+        )
+    _copy(copies, need, settings)
+
+
+def _copy(copies: Mapping[Copy, ModelFile], size: int, settings: ModelSettings) -> None:
+    def check_copy(item: Copy) -> None:
+        if fault := find_fault(item.part, copies[item]):
+            raise ModelError(f"the copy of {item.source} {fault}")
+
+    counter = transfer.Counter()
+    try:
+        with transfer.report("copy", size, lambda: counter.bytes):
+            transfer.copy(list(copies), settings.streams, check_copy, counter)
+    except OSError as error:
+        raise ModelError(f"copying to {settings.target} failed: {error}") from error

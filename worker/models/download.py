@@ -1,0 +1,156 @@
+"""Download a model file, from the Hugging Face hub or from any URL."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+import requests
+
+from worker.config import ModelSettings
+from worker.models.catalogue import ModelError, ModelFile
+from worker.models.integrity import find_fault
+from worker.models.lease import hold
+from worker.models.volume import HubPath, parse_hub_url
+
+TRIES = 5
+TIMEOUT = (10, 60)  # to connect, and between two pieces; seconds
+PIECE = 4 * 2**20
+log = logging.getLogger("models")
+
+
+class _Broken(Exception):
+    """The transfer broke off; another try may go on where it stopped."""
+
+
+def fetch(model: ModelFile, target: Path, settings: ModelSettings) -> None:
+    """Download `model` to `target`, whole and checked, or raise ModelError; other workers wait for it meanwhile."""
+    with hold(target.with_name(target.name + ".lease")):
+        if find_fault(target, model) is None:
+            return
+        staging = stage(target)
+        staging.mkdir(parents=True, exist_ok=True)
+        file = _fetch_file(model, staging, settings)
+        fault = find_fault(file, model)
+        if fault:
+            file.unlink()
+            raise ModelError(f"what {_host(model.url)} sent {fault}")
+        _flush(file)
+        file.replace(target)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def stage(target: Path) -> Path:
+    """The folder in which a download of `target` grows, on the same file system."""
+    return target.with_name(f".{target.name}.part")
+
+
+def bytes_below(folder: Path) -> int:
+    """Bytes in all files below `folder`, while they come and go."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(parent, name).stat().st_size
+    return total
+
+
+def _fetch_file(model: ModelFile, staging: Path, settings: ModelSettings) -> Path:
+    source = parse_hub_url(model.url, settings.hub)
+    if source:
+        return _fetch_from_hub(source, staging, settings)
+    return _fetch_url(model, staging)
+
+
+def _fetch_from_hub(source: HubPath, staging: Path, settings: ModelSettings) -> Path:
+    # 0.3 s that a boot without downloads saves
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import HfHubHTTPError, disable_progress_bars
+
+    shutil.rmtree(staging, ignore_errors=True)  # it never goes on with what a killed download left
+    disable_progress_bars()
+    try:
+        path = hf_hub_download(
+            source.repository,
+            source.path,
+            revision=source.revision,
+            local_dir=staging,
+            token=settings.token or False,
+            endpoint=settings.hub,
+        )
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        raise ModelError(f"{settings.hub} answers {status}{_advise(status)}") from error
+    except OSError as error:
+        if error.errno:
+            raise
+        raise ModelError(f"{settings.hub} cannot be reached: {type(error).__name__}") from error
+    return Path(path)
+
+
+def _fetch_url(model: ModelFile, staging: Path) -> Path:
+    """Download from a plain URL; a broken transfer goes on where it stopped, in this process or a later one."""
+    failures = 0
+    while True:
+        before = bytes_below(staging)
+        try:
+            return _try_url(model, staging)
+        except (_Broken, requests.RequestException) as error:
+            failures = 1 if bytes_below(staging) > before else failures + 1
+            if failures == TRIES:
+                raise ModelError(f"{_host(model.url)} breaks off: {type(error).__name__}") from error
+            log.warning("%s: broke off (%s), trying again", model.name, type(error).__name__)
+            time.sleep(min(0.5 * 2**failures, 10))
+
+
+def _try_url(model: ModelFile, staging: Path) -> Path:
+    with requests.get(model.url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as reply:
+        _check_status(model, reply.status_code)
+        version = reply.headers.get("ETag") or reply.headers.get("Last-Modified") or ""
+        part = staging / hashlib.sha256(f"{model.url} {version}".encode()).hexdigest()[:16]
+        done = part.stat().st_size if part.exists() else 0
+        if not done:
+            return _write(reply, part, 0)
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={done}-"}
+    with requests.get(model.url, stream=True, timeout=TIMEOUT, headers=headers) as reply:
+        if reply.status_code == requests.codes.requested_range_not_satisfiable:
+            return part  # nothing is missing
+        _check_status(model, reply.status_code)
+        return _write(reply, part, done if reply.status_code == requests.codes.partial_content else 0)
+
+
+def _write(reply: requests.Response, part: Path, offset: int) -> Path:
+    if not offset:
+        part.unlink(missing_ok=True)  # a worker taken for dead may still write into the old one
+    with part.open("r+b" if offset else "xb") as file:
+        file.seek(offset)
+        for piece in reply.iter_content(PIECE):
+            file.write(piece)
+    return part
+
+
+def _check_status(model: ModelFile, status: int) -> None:
+    if status in {408, 429} or status >= 500:
+        raise _Broken(f"status {status}")
+    if status >= 400:
+        raise ModelError(f"{_host(model.url)} answers {status}{_advise(status)}")
+
+
+def _advise(status: int) -> str:
+    if status in {401, 403}:
+        return ": set HF_TOKEN to a token that may read it, or use another URL"
+    return ": is the URL right?" if status == 404 else ""
+
+
+def _host(url: str) -> str:
+    """Scheme, host and path: a signed URL's query is a secret."""
+    return url.partition("?")[0]
+
+
+def _flush(file: Path) -> None:
+    """Other machines read this file: its data must reach the volume before its name does."""
+    with file.open("r+b") as handle:
+        os.fsync(handle.fileno())
