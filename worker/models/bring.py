@@ -78,7 +78,7 @@ def _put(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> None:
     if need > room:
         raise ModelError(
             f"the models need {need / 1e9:.1f} GB, {settings.target} has room for {room / 1e9:.1f} GB beside the "
-            f"{transfer.RESERVE:.0%} of its disk that stay free: give the container a larger disk or set MODELS_MODE=link"
+            f"{transfer.RESERVE:.0%} of its disk that stay free: enlarge the container's disk or set MODELS_MODE=link"
         )
     _copy(copies, need, settings)
 
