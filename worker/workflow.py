@@ -145,7 +145,7 @@ def _checked_copy(workflow: dict[str, Any]) -> dict[str, Any]:
         _check_node(node_id, node)
     try:
         copy: dict[str, Any] = json.loads(json.dumps(workflow, allow_nan=False))
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise WorkflowRejected("workflow: holds a value that JSON does not have, such as NaN") from error
     return copy
 

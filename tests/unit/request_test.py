@@ -1,6 +1,7 @@
 """A job's input: what is accepted, what is refused, and in which words."""
 
 import json
+import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -211,7 +212,7 @@ def test_long_and_private_values_never_come_back() -> None:
         parse({**dict.fromkeys(fields, secret), "images": [{"name": secret, "image": 5}]}, SETTINGS)
     reply = json.dumps(caught.value.answer())
     assert len(reply) < 4000
-    assert caught.value.__cause__ is None
+    assert "s3cret" * 20 not in "".join(traceback.format_exception(caught.value))
     assert secret[:100] not in reply
     for private in ("image_url", "prompt", "negative_prompt", "workflow"):
         assert "s3cret" not in caught.value.details["fields"][private]

@@ -293,7 +293,7 @@ NODES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(workflow=st.dictionaries(ANY_TEXT, NODES | JSON, max_size=4), image_name=st.none() | st.just("job/start.png"))
 def test_no_graph_whatever_reads_or_writes_outside_or_yields_another_error(
     workflow: Any, image_name: str | None
