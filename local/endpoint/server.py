@@ -42,10 +42,6 @@ class Endpoint:
             "RUNPOD_ENDPOINT_ID": options.endpoint_id,
         }
 
-    def wait(self) -> None:
-        """Until the server ends."""
-        self._thread.join()
-
     def close(self) -> None:
         """Answer those who wait and end the server; jobs and results are gone with it."""
         self._service.close()
