@@ -7,7 +7,7 @@ readonly CHECK_FAILED=1 USAGE=2 BUILD_FAILED=3 PUSH_FAILED=4 ROLL_FAILED=5 JOB_F
 
 # usage: help
 help() {
-    cat <<'TEXT'
+  cat <<'TEXT'
 usage: build_and_deploy.sh [options] [-- arguments for docker buildx build]
 
 Asks for what no option and no variable gives.
@@ -36,175 +36,175 @@ log() { printf '%s\n' "$*"; }
 
 # usage: die EXIT_CODE TEXT
 die() {
-    printf 'build_and_deploy.sh: %s\n' "$2" >&2
-    exit "$1"
+  printf 'build_and_deploy.sh: %s\n' "$2" >&2
+  exit "$1"
 }
 
 # usage: run COMMAND...; shows the command and, unless this is a dry run, runs it
 run() {
-    log "+ $(printf '%q ' "$@")"
-    [[ $dry_run == yes ]] || "$@"
+  log "+ $(printf '%q ' "$@")"
+  [[ $dry_run == yes ]] || "$@"
 }
 
 # usage: quietly COMMAND...; at most 60 s where the system has timeout(1): macOS lacks it
 quietly() {
-    if command -v timeout >/dev/null; then set -- timeout 60 "$@"; fi
-    "$@" </dev/null >/dev/null 2>&1
+  if command -v timeout >/dev/null; then set -- timeout 60 "$@"; fi
+  "$@" </dev/null >/dev/null 2>&1
 }
 
 # usage: read_options ARGUMENT...
 read_options() {
-    image=${DEPLOY_IMAGE:-} tag=${DEPLOY_TAG:-} endpoint=${DEPLOY_ENDPOINT:-} deploy=${DEPLOY_REF:-}
-    push=${DEPLOY_PUSH:-} yes=${DEPLOY_YES:-no} dry_run=${DEPLOY_DRY_RUN:-no} build_arguments=()
-    while (($#)); do
-        case $1 in
-        --image | --tag | --endpoint | --deploy)
-            [[ -n ${2:-} ]] || die $USAGE "$1 needs a value; see --help"
-            printf -v "${1#--}" '%s' "$2"
-            shift
-            ;;
-        --push) push=yes ;;
-        --no-push) push=no ;;
-        --yes) yes=yes ;;
-        --dry-run) dry_run=yes ;;
-        --help) help && exit ;;
-        --) shift && build_arguments=("$@") && break ;;
-        *) die $USAGE "unknown option $1; see --help" ;;
-        esac
-        shift
-    done
+  image=${DEPLOY_IMAGE:-} tag=${DEPLOY_TAG:-} endpoint=${DEPLOY_ENDPOINT:-} deploy=${DEPLOY_REF:-}
+  push=${DEPLOY_PUSH:-} yes=${DEPLOY_YES:-no} dry_run=${DEPLOY_DRY_RUN:-no} build_arguments=()
+  while (($#)); do
+    case $1 in
+    --image | --tag | --endpoint | --deploy)
+      [[ -n ${2:-} ]] || die $USAGE "$1 needs a value; see --help"
+      printf -v "${1#--}" '%s' "$2"
+      shift
+      ;;
+    --push) push=yes ;;
+    --no-push) push=no ;;
+    --yes) yes=yes ;;
+    --dry-run) dry_run=yes ;;
+    --help) help && exit ;;
+    --) shift && build_arguments=("$@") && break ;;
+    *) die $USAGE "unknown option $1; see --help" ;;
+    esac
+    shift
+  done
 }
 
 # usage: ask VARIABLE OPTION QUESTION [DEFAULT]; keeps what an option or a variable has given
 ask() {
-    local answer=""
-    [[ -z ${!1} ]] || return 0
-    if [[ $yes != yes ]]; then
-        printf '%s%s: ' "$3" "${4:+ [$4]}"
-        read -r answer || [[ -n $answer ]] || die $CHECK_FAILED "no answer (no terminal?): give $2, or --yes"
-    fi
-    printf -v "$1" '%s' "${answer:-${4:-}}"
+  local answer=""
+  [[ -z ${!1} ]] || return 0
+  if [[ $yes != yes ]]; then
+    printf '%s%s: ' "$3" "${4:+ [$4]}"
+    read -r answer || [[ -n $answer ]] || die $CHECK_FAILED "no answer (no terminal?): give $2, or --yes"
+  fi
+  printf -v "$1" '%s' "${answer:-${4:-}}"
 }
 
 # usage: ask_build; sets ref, the image's full name
 ask_build() {
-    version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-    commit=$(git rev-parse HEAD 2>/dev/null) || die $CHECK_FAILED "no commit here: run it in a git checkout"
-    ask image --image "Image, as in me/hunyuan-video-worker"
-    check_name
-    ask tag --tag "Tag" "$version-${commit:0:7}"
-    [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || die $USAGE "--tag $tag: a tag has letters, digits, _ . and -"
-    [[ $tag != latest ]] || die $USAGE "--tag latest: workers cache images by name and keep the old one; use a version"
-    ref=$image:$tag
-    ask push --push "Push it? yes or no" yes
-    case $push in
-    [yY] | yes) push=yes ;;
-    [nN] | no) push=no ;;
-    *) die $USAGE "push is '$push': yes or no" ;;
-    esac
-    [[ $push == no ]] || ask endpoint --endpoint "RunPod endpoint to roll over, or nothing"
-    [[ $push == yes || -z $endpoint ]] || die $USAGE "an endpoint pulls what is pushed: drop --no-push or --endpoint"
+  version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+  commit=$(git rev-parse HEAD 2>/dev/null) || die $CHECK_FAILED "no commit here: run it in a git checkout"
+  ask image --image "Image, as in me/hunyuan-video-worker"
+  check_name
+  ask tag --tag "Tag" "$version-${commit:0:7}"
+  [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || die $USAGE "--tag $tag: a tag has letters, digits, _ . and -"
+  [[ $tag != latest ]] || die $USAGE "--tag latest: workers cache images by name and keep the old one; use a version"
+  ref=$image:$tag
+  ask push --push "Push it? yes or no" yes
+  case $push in
+  [yY] | yes) push=yes ;;
+  [nN] | no) push=no ;;
+  *) die $USAGE "push is '$push': yes or no" ;;
+  esac
+  [[ $push == no ]] || ask endpoint --endpoint "RunPod endpoint to roll over, or nothing"
+  [[ $push == yes || -z $endpoint ]] || die $USAGE "an endpoint pulls what is pushed: drop --no-push or --endpoint"
 }
 
 # usage: check_name; sets registry, empty for Docker Hub
 check_name() {
-    local part='[a-z0-9]+([._-]+[a-z0-9]+)*' path=$image
-    registry=""
-    [[ -n $image ]] || die $USAGE "--image is missing; see --help"
-    # The first part is a registry where it looks like a host: https://docs.docker.com/reference/cli/docker/image/tag/
-    if [[ $image == */* && ${image%%/*} =~ ^([A-Za-z0-9-]+[.:][A-Za-z0-9.:-]*|localhost)$ ]]; then
-        registry=${image%%/*} path=${image#*/}
-    fi
-    [[ $path != *@* ]] || die $USAGE "--image $image: a digest names a built image; roll over to it with --deploy"
-    [[ $path != *:* ]] || die $USAGE "--image $image: give the tag with --tag"
-    [[ $path != *[A-Z]* ]] || die $USAGE "--image $image: docker takes lowercase names only"
-    [[ $path =~ ^$part(/$part)*$ ]] || die $USAGE "--image $image is no name, as me/worker or example.org:5000/me/worker"
-    [[ $registry != docker.io ]] || registry=""
+  local part='[a-z0-9]+([._-]+[a-z0-9]+)*' path=$image
+  registry=""
+  [[ -n $image ]] || die $USAGE "--image is missing; see --help"
+  # The first part is a registry where it looks like a host: https://docs.docker.com/reference/cli/docker/image/tag/
+  if [[ $image == */* && ${image%%/*} =~ ^([A-Za-z0-9-]+[.:][A-Za-z0-9.:-]*|localhost)$ ]]; then
+    registry=${image%%/*} path=${image#*/}
+  fi
+  [[ $path != *@* ]] || die $USAGE "--image $image: a digest names a built image; roll over to it with --deploy"
+  [[ $path != *:* ]] || die $USAGE "--image $image: give the tag with --tag"
+  [[ $path != *[A-Z]* ]] || die $USAGE "--image $image: docker takes lowercase names only"
+  [[ $path =~ ^$part(/$part)*$ ]] || die $USAGE "--image $image is no name, as me/worker or example.org:5000/me/worker"
+  [[ $registry != docker.io ]] || registry=""
 }
 
 # usage: check_build; what build and push need
 check_build() {
-    command -v docker >/dev/null || die $CHECK_FAILED "docker is not installed: https://docs.docker.com/get-docker/"
-    quietly docker version || die $CHECK_FAILED "docker does not answer: start it, and see 'docker version'"
-    quietly docker buildx version || die $CHECK_FAILED "docker buildx is missing: install docker-buildx-plugin"
-    [[ -z $(git status --porcelain) ]] ||
-        die $CHECK_FAILED "no commit says what would be built: commit or remove what 'git status' shows"
-    check_space
-    # With stored credentials the registry itself is asked; with none, and no terminal to type them on, this fails.
-    [[ $push == no || $dry_run == yes ]] || quietly docker login ${registry:+"$registry"} ||
-        die $CHECK_FAILED "the registry does not let you in: docker login${registry:+ $registry}"
+  command -v docker >/dev/null || die $CHECK_FAILED "docker is not installed: https://docs.docker.com/get-docker/"
+  quietly docker version || die $CHECK_FAILED "docker does not answer: start it, and see 'docker version'"
+  quietly docker buildx version || die $CHECK_FAILED "docker buildx is missing: install docker-buildx-plugin"
+  [[ -z $(git status --porcelain) ]] ||
+    die $CHECK_FAILED "no commit says what would be built: commit or remove what 'git status' shows"
+  check_space
+  # With stored credentials the registry itself is asked; with none, and no terminal to type them on, this fails.
+  [[ $push == no || $dry_run == yes ]] || quietly docker login ${registry:+"$registry"} ||
+    die $CHECK_FAILED "the registry does not let you in: docker login${registry:+ $registry}"
 }
 
 # usage: check_space; on docker's disk where it can be seen, else on this one
 check_space() {
-    local folder free
-    folder=$(docker info --format '{{.DockerRootDir}}')
-    [[ -d $folder ]] || folder=$PWD
-    free=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1048576) }')
-    ((free >= MIN_FREE_GB)) || die $CHECK_FAILED \
-        "$folder has $free GB free and the build takes $MIN_FREE_GB: docker system prune, or set MIN_FREE_GB"
+  local folder free
+  folder=$(docker info --format '{{.DockerRootDir}}')
+  [[ -d $folder ]] || folder=$PWD
+  free=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1048576) }')
+  ((free >= MIN_FREE_GB)) || die $CHECK_FAILED \
+    "$folder has $free GB free and the build takes $MIN_FREE_GB: docker system prune, or set MIN_FREE_GB"
 }
 
 # usage: check_endpoint; sets previous, the image that the endpoint names now
 check_endpoint() {
-    "$PYTHON" test_runpod_local.py --help >/dev/null ||
-        die $CHECK_FAILED "$PYTHON cannot run test_runpod_local.py: make .venv/local, or set PYTHON"
-    previous=$("${management[@]}" image "$endpoint") || die $CHECK_FAILED "no such endpoint to use; nothing was changed"
-    [[ -n $deploy || $previous != "$ref" ]] ||
-        die $CHECK_FAILED "workers keep the $ref that they have: give another --tag, or prove it with --deploy $ref"
+  "$PYTHON" test_runpod_local.py --help >/dev/null ||
+    die $CHECK_FAILED "$PYTHON cannot run test_runpod_local.py: make .venv/local, or set PYTHON"
+  previous=$("${management[@]}" image "$endpoint") || die $CHECK_FAILED "no such endpoint to use; nothing was changed"
+  [[ -n $deploy || $previous != "$ref" ]] ||
+    die $CHECK_FAILED "workers keep the $ref that they have: give another --tag, or prove it with --deploy $ref"
 }
 
 # usage: confirm; the last question before anything changes
 confirm() {
-    local agreed=""
-    log "The model's license (Tencent Hunyuan Community License) does not apply in the European Union, the United"
-    log "Kingdom and South Korea: it grants no right to use the model or its clips there."
-    if [[ $yes == yes || $dry_run == yes ]]; then return; fi
-    ask agreed --yes "Is this for other places only, and shall it start? yes or no" no
-    [[ $agreed == [yY]* ]] || die $CHECK_FAILED "stopped; nothing was changed"
+  local agreed=""
+  log "The model's license (Tencent Hunyuan Community License) does not apply in the European Union, the United"
+  log "Kingdom and South Korea: it grants no right to use the model or its clips there."
+  if [[ $yes == yes || $dry_run == yes ]]; then return; fi
+  ask agreed --yes "Is this for other places only, and shall it start? yes or no" no
+  [[ $agreed == [yY]* ]] || die $CHECK_FAILED "stopped; nothing was changed"
 }
 
 # usage: build_image
 build_image() {
-    run docker buildx build --platform linux/amd64 --load --tag "$ref" \
-        --label "org.opencontainers.image.version=$version" --label "org.opencontainers.image.revision=$commit" \
-        ${build_arguments[@]+"${build_arguments[@]}"} . || die $BUILD_FAILED "the build failed; see above"
-    [[ $push == no ]] || run docker push "$ref" ||
-        die $PUSH_FAILED "the push of $ref failed; see above. It is built: start again, and only the push takes time"
+  run docker buildx build --platform linux/amd64 --load --tag "$ref" \
+    --build-arg "WORKER_VERSION=$version" --build-arg "WORKER_COMMIT=$commit" \
+    ${build_arguments[@]+"${build_arguments[@]}"} . || die $BUILD_FAILED "the build failed; see above"
+  [[ $push == no ]] || run docker push "$ref" ||
+    die $PUSH_FAILED "the push of $ref failed; see above. It is built: start again, and only the push takes time"
 }
 
 # usage: roll_endpoint
 roll_endpoint() {
-    local back="To go back: ./build_and_deploy.sh --endpoint $endpoint --deploy $previous"
-    log "The endpoint names $previous. $back"
-    run "${management[@]}" --timeout "$ROLL_TIMEOUT" roll "$endpoint" "$ref" ||
-        die $ROLL_FAILED "the workers do not run $ref. $back"
-    run "$PYTHON" test_runpod_local.py sync --endpoint "$endpoint" --api-base "$RUNPOD_JOBS_BASE" \
-        --resolution 480p --frames 5 --timeout "$JOB_TIMEOUT" --out outputs ||
-        die $JOB_FAILED "the workers run $ref, and the job failed. $back"
+  local back="To go back: ./build_and_deploy.sh --endpoint $endpoint --deploy $previous"
+  log "The endpoint names $previous. $back"
+  run "${management[@]}" --timeout "$ROLL_TIMEOUT" roll "$endpoint" "$ref" ||
+    die $ROLL_FAILED "the workers do not run $ref. $back"
+  run "$PYTHON" test_runpod_local.py sync --endpoint "$endpoint" --api-base "$RUNPOD_JOBS_BASE" \
+    --resolution 480p --frames 5 --timeout "$JOB_TIMEOUT" --out outputs ||
+    die $JOB_FAILED "the workers run $ref, and the job failed. $back"
 }
 
 # usage: main ARGUMENT...
 main() {
-    trap 'die $CHECK_FAILED "line $LINENO failed: $BASH_COMMAND"' ERR
-    read_options "$@"
-    cd "$(dirname "${BASH_SOURCE[0]}")"
-    : "${MIN_FREE_GB:=40}" "${ROLL_TIMEOUT:=1800}" "${ROLL_PAUSE:=3}" "${JOB_TIMEOUT:=3600}"
-    : "${RUNPOD_API_BASE:=https://api.runpod.io/v2}" "${RUNPOD_JOBS_BASE:=https://api.runpod.ai/v2}"
-    [[ -x .venv/bin/python ]] && : "${PYTHON:=.venv/bin/python}"
-    management=("${PYTHON:=python3}" -m client.management --base "$RUNPOD_API_BASE" --pause "$ROLL_PAUSE")
-    if [[ -n $deploy ]]; then
-        ref=$deploy
-        [[ -n $endpoint ]] || die $USAGE "--deploy needs --endpoint"
-    else
-        ask_build
-        check_build
-    fi
-    [[ -z $endpoint ]] || check_endpoint
-    confirm
-    [[ -n $deploy ]] || build_image
-    [[ -z $endpoint ]] || roll_endpoint
-    if [[ $dry_run == yes ]]; then log "dry run: nothing was changed"; else log "done: $ref"; fi
+  trap 'die $CHECK_FAILED "line $LINENO failed: $BASH_COMMAND"' ERR
+  read_options "$@"
+  cd "$(dirname "${BASH_SOURCE[0]}")"
+  : "${MIN_FREE_GB:=40}" "${ROLL_TIMEOUT:=1800}" "${ROLL_PAUSE:=3}" "${JOB_TIMEOUT:=3600}"
+  : "${RUNPOD_API_BASE:=https://api.runpod.io/v2}" "${RUNPOD_JOBS_BASE:=https://api.runpod.ai/v2}"
+  [[ -x .venv/bin/python ]] && : "${PYTHON:=.venv/bin/python}"
+  management=("${PYTHON:=python3}" -m client.management --base "$RUNPOD_API_BASE" --pause "$ROLL_PAUSE")
+  if [[ -n $deploy ]]; then
+    ref=$deploy
+    [[ -n $endpoint ]] || die $USAGE "--deploy needs --endpoint"
+  else
+    ask_build
+    check_build
+  fi
+  [[ -z $endpoint ]] || check_endpoint
+  confirm
+  [[ -n $deploy ]] || build_image
+  [[ -z $endpoint ]] || roll_endpoint
+  if [[ $dry_run == yes ]]; then log "dry run: nothing was changed"; else log "done: $ref"; fi
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then main "$@"; fi

@@ -66,6 +66,13 @@ def test_what_may_pass_is_tried_again_and_each_refusal_says_what_to_do(
     assert len(platform.calls) == calls
 
 
+def test_no_answer_at_all_is_said(platform: Platform) -> None:
+    with served(platform) as address:
+        pass
+    with pytest.raises(RunError, match="check the network"):
+        ManagementAPI(address, "ep1", KEY, pause=0).endpoint()
+
+
 def test_a_missing_key_ends_it_before_the_build(project: Project, platform: Platform) -> None:
     assert_died(project.run("--yes", "--image", "w", "--endpoint", "ep1", RUNPOD_API_KEY=""), 1, "RUNPOD_API_KEY")
     assert platform.calls == []

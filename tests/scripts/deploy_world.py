@@ -140,8 +140,10 @@ class Project:
 def served(platform: Platform) -> Iterator[str]:
     """Serve both APIs; yields their address."""
     with serve(platform) as server:
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def make_project(tmp_path: Path, address: str = "") -> Project:
