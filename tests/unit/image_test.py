@@ -1,0 +1,421 @@
+"""Pictures: every way to hand one over, what reaches ComfyUI of it, and what is refused with which words."""
+
+import base64
+import io
+import logging
+import os
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from worker.config import load as load_settings
+from worker.errors import ImageRejected
+from worker.image import Image, load
+
+SETTINGS = load_settings({})
+ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+
+
+def encode(picture: Pillow.Image, kind: str = "PNG", **options: Any) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, kind, **options)
+    return target.getvalue()
+
+
+def photo(width: int = 48, height: int = 64) -> Pillow.Image:
+    small = Pillow.frombytes("RGB", (6, 8), os.urandom(6 * 8 * 3))
+    return small.resize((width, height), Pillow.Resampling.BICUBIC)
+
+
+PHOTO = photo()
+PNG = encode(PHOTO)
+
+
+def read(source: str | bytes, **options: Any) -> Image:
+    text = source if isinstance(source, str) else base64.b64encode(source).decode()
+    return load(text, "image", options.pop("settings", SETTINGS), **options)
+
+
+def refusal(source: str | bytes, **options: Any) -> str:
+    with pytest.raises(ImageRejected) as caught:
+        read(source, **options)
+    assert caught.value.details == {"field": "image"}
+    assert caught.value.message.startswith("image ")
+    return caught.value.message
+
+
+def pixels(image: Image) -> Pillow.Image:
+    return Pillow.open(io.BytesIO(image.data))
+
+
+def test_a_picture_of_one_pixel_is_accepted() -> None:
+    image = read(ONE_PIXEL)
+    assert (image.width, image.height, image.suffix) == (1, 1, ".png")
+
+
+TEXT = base64.b64encode(PNG).decode()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        TEXT,
+        TEXT.rstrip("="),
+        base64.urlsafe_b64encode(PNG).decode(),
+        base64.encodebytes(PNG).decode(),
+        f"\n  {TEXT}\r\n",
+        f"data:image/png;base64,{TEXT}",
+        f"data:image/x-anything;base64,{TEXT}",
+        f"data:;base64,{TEXT}",
+        f"data:image/png;base64,{quote(TEXT)}",
+    ],
+)
+def test_every_form_of_base64_gives_the_same_bytes(source: str) -> None:
+    assert read(source).data == PNG
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("", "is empty"),
+        ("data:image/png;base64,", "is empty"),
+        ("/home/me/photo.png", "neither base64, nor a data URI, nor an http"),
+        ("ftp://example.com/photo.png", "neither base64, nor a data URI, nor an http"),
+        ("data:image/svg+xml,%3Csvg/%3E", 'without ";base64,"'),
+        (TEXT[: len(TEXT) // 4 * 4 - 3], "neither base64"),
+    ],
+)
+def test_text_that_is_no_picture_at_all_is_named(source: str, words: str) -> None:
+    assert words in refusal(source)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\n<!DOCTYPE html><html></html>", "a web page"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"\0\0\0\x20ftypheic" + bytes(99), "HEIC"),
+        (b"\0\0\0\x20ftypisom" + bytes(99), "a video"),
+        (b"hello", "no picture that can be read (5 bytes)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture that can be read"),
+    ],
+)
+def test_other_files_are_called_by_their_name(data: bytes, words: str) -> None:
+    assert words in refusal(data)
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
+def test_stills_that_comfyui_reads_keep_their_bytes(kind: str, suffix: str) -> None:
+    data = encode(PHOTO, kind)
+    assert read(data) == Image(data, suffix, 48, 64)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF"])
+def test_other_formats_become_a_png_of_the_same_pixels(kind: str) -> None:
+    data = encode(PHOTO, kind)
+    image = read(data)
+    assert (image.suffix, image.warnings) == (".png", ())
+    assert pixels(image).tobytes() == Pillow.open(io.BytesIO(data)).convert("RGB").tobytes()
+
+
+def test_a_cmyk_jpeg_becomes_rgb() -> None:
+    image = read(encode(Pillow.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
+    red, green, blue = pixels(image).getpixel((4, 4))
+    assert image.suffix == ".png"
+    assert red > 240
+    assert max(green, blue) < 15
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("I;16", "PNG"), ("I", "TIFF"), ("F", "TIFF")])
+def test_deep_grey_is_scaled_and_not_clipped(mode: str, kind: str) -> None:
+    deep = Pillow.new(mode, (3, 1))
+    for x, value in enumerate((0, 32896, 65535)):
+        deep.putpixel((x, 0), value)
+    shown = pixels(read(encode(deep, kind)))
+    assert [shown.getpixel((x, 0))[0] // 8 for x in range(3)] == [0, 16, 31]
+
+
+def test_an_animation_gives_its_first_frame_and_a_warning() -> None:
+    for kind in ("GIF", "WEBP", "PNG"):
+        data = encode(Pillow.new("RGB", (9, 9), "red"), kind, save_all=True, append_images=[photo(9, 9)])
+        image = read(data)
+        assert pixels(image).getpixel((4, 4))[0] > 240
+        assert "first of 2 frames" in image.warnings[0]
+
+
+def test_transparent_parts_become_white_with_a_warning() -> None:
+    clear = Pillow.new("RGBA", (4, 4), (255, 0, 0, 0))
+    image = read(encode(clear))
+    assert pixels(image).getpixel((0, 0)) == (255, 255, 255)
+    assert "white" in image.warnings[0]
+
+
+def test_an_alpha_channel_that_hides_nothing_changes_nothing() -> None:
+    data = encode(PHOTO.convert("RGBA"))
+    assert read(data) == Image(data, ".png", 48, 64)
+
+
+def test_a_callers_graph_gets_every_kind_as_sent() -> None:
+    clear = encode(Pillow.new("RGBA", (4, 4), (255, 0, 0, 0)))
+    moving = encode(photo(9, 9), "GIF", save_all=True, append_images=[photo(9, 9)])
+    assert read(clear, as_sent=True) == Image(clear, ".png", 4, 4)
+    assert read(moving, as_sent=True) == Image(moving, ".gif", 9, 9)
+
+
+def test_the_size_told_is_the_size_shown() -> None:
+    turned = Pillow.Exif()
+    turned[0x0112] = 6
+    for kind in ("JPEG", "PNG", "TIFF"):
+        image = read(encode(PHOTO, kind, exif=turned))
+        assert (image.width, image.height) == (64, 48)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_a_cut_file_is_refused(kind: str) -> None:
+    data = encode(PHOTO, kind)
+    for length in (len(data) // 2, len(data) - 24):
+        assert "send" in refusal(data[:length])
+
+
+def test_a_png_with_one_wrong_byte_is_refused() -> None:
+    data = bytearray(PNG)
+    data[len(data) // 2] ^= 1
+    assert "damaged" in refusal(bytes(data))
+
+
+def test_too_many_bytes_are_refused_before_they_are_decoded() -> None:
+    small = replace(SETTINGS, max_image_bytes=len(PNG) - 1)
+    assert "MAX_IMAGE_MB" in refusal(PNG, settings=small)
+    assert "MAX_IMAGE_MB" in refusal("!" * 2 * len(PNG), settings=small)
+    assert read(PNG, settings=replace(SETTINGS, max_image_bytes=len(PNG))).data == PNG
+
+
+def test_too_many_pixels_are_refused_from_the_header() -> None:
+    small = replace(SETTINGS, max_image_pixels=48 * 64 - 1)
+    assert "is 48x64 pixels" in refusal(PNG, settings=small)
+    header_only = encode(Pillow.new("1", (9000, 9000)))[:60]
+    assert "MAX_IMAGE_MEGAPIXELS" in refusal(header_only)
+    bomb = bytearray(PNG)
+    bomb[16:24] = (60000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    assert "MAX_IMAGE_MEGAPIXELS" in refusal(bytes(bomb))
+
+
+def test_all_frames_of_an_animation_count_where_all_are_used() -> None:
+    moving = encode(photo(9, 9), "GIF", save_all=True, append_images=[photo(9, 9)])
+    small = replace(SETTINGS, max_image_pixels=100)
+    assert read(moving, settings=small).width == 9
+    assert "9x9 x 2 frames" in refusal(moving, settings=small, as_sent=True)
+
+
+def test_a_strip_is_refused_and_a_panorama_is_not() -> None:
+    assert "16 times" in refusal(encode(Pillow.new("RGB", (2000, 2))))
+    assert "16 times" in refusal(encode(Pillow.new("RGB", (2, 33))))
+    assert read(encode(Pillow.new("RGB", (160, 10)))).width == 160
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=150, deadline=None)
+@given(
+    source=st.sampled_from([encode(PHOTO, kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")]),
+    changes=st.lists(st.tuples(st.floats(0, 0.99), st.integers(0, 255)), max_size=8),
+    text=st.text(max_size=40),
+)
+def test_no_damaged_file_and_no_text_escapes_as_anything_but_a_refusal(
+    source: bytes, changes: list[tuple[float, int]], text: str
+) -> None:
+    damaged = bytearray(source)
+    for place, value in changes:
+        damaged[int(place * place * len(damaged))] = value
+    assert verdict(bytes(damaged)).startswith("image ")
+    assert verdict(text if not text.strip().lower().startswith("http") else "").startswith("image ")
+
+
+def verdict(source: bytes | str) -> str:
+    try:
+        return f"image {read(source).suffix}"
+    except ImageRejected as refused:
+        return refused.message
+
+
+class Site(BaseHTTPRequestHandler):
+    """A web site with good and bad pictures; /trickle takes 30 s."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/trickle":
+            self._write(b"HTTP/1.1 200 OK\r\n\r\n")
+            self._trickle(PNG[:600])
+        elif path == "/trickle-head":
+            self._trickle(b"HTTP/1.1 200 OK\r\nX-Slow: slow")
+        elif path == "/moved":
+            self._answer(302, b"", Location="/photo.png")
+        elif path == "/moved-home":
+            os.environ.pop("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS")  # from here on this site counts as private
+            self._answer(302, b"", Location=f"http://{self.headers['Host']}/photo.png?token=HIDDEN")
+        elif path == "/moved-to-file":
+            self._answer(302, b"", Location="file:///etc/passwd?token=HIDDEN")
+        elif path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            self._write(bytes(300_000))
+        else:
+            self._answer(*PAGES.get(path, (404, b"not here")))
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self._write(body)
+
+    def _trickle(self, data: bytes) -> None:
+        for position in range(len(data)):
+            if not self._write(data[position : position + 1]):
+                return
+            time.sleep(0.05)
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            self.wfile.write(data)
+        except OSError:
+            return False
+        return True
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+PAGES = {
+    "/photo.png": (200, PNG),
+    "/page": (200, b"<html><body>log in</body></html>"),
+    "/empty": (200, b""),
+    "/cut": (200, PNG[: len(PNG) // 2]),
+    "/forbidden": (403, b"expired"),
+    "/broken": (500, b""),
+}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def private_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_a_url_is_fetched_also_through_a_redirect(site: str) -> None:
+    assert read(f"{site}/photo.png").data == PNG
+    assert read(f" {site.replace('http', 'HTTP')}/moved?x=1").data == PNG
+
+
+@pytest.mark.usefixtures("private_allowed")
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/absent.png", "HTTP 404"),
+        ("/forbidden?signature=HIDDEN", "HTTP 403"),
+        ("/broken", "HTTP 500"),
+        ("/page", "a web page"),
+        ("/empty", "is empty"),
+        ("/cut", "cut short or damaged"),
+    ],
+)
+def test_a_url_without_a_picture_is_refused_with_the_reason(site: str, path: str, words: str) -> None:
+    message = refusal(site + path)
+    assert words in message
+    assert "HIDDEN" not in message
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_a_download_over_the_limit_is_refused_declared_or_not(site: str) -> None:
+    small = replace(SETTINGS, max_image_bytes=400)
+    assert f"has {len(PNG)} bytes" in refusal(f"{site}/photo.png", settings=small)
+    assert "at most 400" in refusal(f"{site}/endless", settings=small)
+
+
+@pytest.mark.usefixtures("private_allowed")
+@pytest.mark.parametrize("path", ["/trickle", "/trickle-head"])
+def test_a_trickling_download_ends_at_its_deadline_and_leaves_no_thread(site: str, path: str) -> None:
+    started = time.monotonic()
+    assert "takes longer than 0.3 s" in refusal(site + path, fetch_seconds=0.3)
+    assert time.monotonic() - started < 10
+    deadline = time.monotonic() + 15
+    while any(thread.name == "image-download" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_private_address_is_refused_vaguely_and_logged_exactly(site: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        message = refusal(site.replace("//", "//me:secret@") + "/photo.png?signature=HIDDEN")
+    assert "cannot be fetched from that address" in message
+    assert "127.0.0.1" not in message
+    assert "non-public address 127.0.0.1" in caplog.text
+    assert "HIDDEN" not in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::1]/x",
+        "http://no-such-host.invalid/x",
+        "http://",
+        "https://host:port/x",
+        "http://[broken/x",
+        "http://" + "a" * 300 + "/x",
+    ],
+)
+def test_addresses_that_lead_nowhere_are_refused(url: str) -> None:
+    assert "cannot be fetched from that address" in refusal(url)
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_a_server_that_is_not_there_is_refused_without_its_signature_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/a.png?signature=HIDDEN"
+        with caplog.at_level(logging.WARNING):
+            assert "cannot be fetched from that address" in refusal(url)
+    assert "refused" in caplog.text
+    assert "HIDDEN" not in caplog.text
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_a_redirect_to_a_private_address_is_refused(site: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert "cannot be fetched from that address" in refusal(f"{site}/moved-home")
+    assert "non-public address 127.0.0.1" in caplog.text
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_a_redirect_to_a_local_file_is_refused_without_its_query_in_the_log(
+    site: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert "cannot be fetched from that address" in refusal(f"{site}/moved-to-file")
+    assert "file:///etc/passwd" in caplog.text
+    assert "HIDDEN" not in caplog.text

@@ -1,0 +1,253 @@
+"""Replies: what is in them, what is given up first when they get too large, and that they never are."""
+
+import base64
+import io
+import json
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from worker.errors import OutputFailed
+from worker.outputs import OutputFile, deliver
+
+ANSWER = {"status": "success", "prompt_id": "p", "seed": 7, "outputs": [], "timings": {"total": 1.5}, "warnings": ["w"]}
+ROOMY = 20_000_000
+
+
+def encode(picture: Pillow.Image, kind: str = "PNG", **options: Any) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, kind, **options)
+    return target.getvalue()
+
+
+def noise(side: int) -> Pillow.Image:
+    return Pillow.frombytes("RGB", (side, side), os.urandom(side * side * 3))
+
+
+def frames(count: int, side: int = 64) -> list[OutputFile]:
+    return [OutputFile(f"frame_{n:04}.png", encode(noise(side))) for n in range(1, count + 1)]
+
+
+def video(size: int = 1000) -> OutputFile:
+    return OutputFile("clip.mp4", os.urandom(size))
+
+
+def send(files: list[OutputFile], **changes: Any) -> dict[str, Any]:
+    options = {"output": "both", "frame_format": "auto", "limit": ROOMY, "images_list": False, **changes}
+    return deliver(files, ANSWER, **options)
+
+
+def size(reply: dict[str, Any]) -> int:
+    return len(json.dumps({"output": reply}, ensure_ascii=False).encode())
+
+
+def told(reply: dict[str, Any], key: str) -> list[Any]:
+    return [entry.get(key) for entry in reply["outputs"]]
+
+
+def data(entry: dict[str, Any]) -> bytes:
+    return base64.b64decode(entry["data"], validate=True)
+
+
+def test_the_video_comes_first_and_the_frames_follow_in_order() -> None:
+    reply = send([*frames(3), video()])
+    assert told(reply, "filename") == ["clip.mp4", "frame_0001.jpg", "frame_0002.jpg", "frame_0003.jpg"]
+    assert told(reply, "type") == ["video", "image", "image", "image"]
+    assert told(reply, "mime_type") == ["video/mp4", "image/jpeg", "image/jpeg", "image/jpeg"]
+    assert told(reply, "quality") == [None, 95, 95, 95]
+    assert reply["warnings"] == ["w"]
+    assert reply["seed"] == 7
+
+
+def test_the_bytes_of_the_video_arrive_as_they_were_saved() -> None:
+    clip = video()
+    assert data(send([clip])["outputs"][0]) == clip.data
+
+
+def test_frames_show_the_picture_that_was_saved() -> None:
+    picture = Pillow.linear_gradient("L").convert("RGB")
+    reply = send([OutputFile("a.png", encode(picture))])
+    shown = Pillow.open(io.BytesIO(data(reply["outputs"][0])))
+    assert (shown.format, shown.size) == ("JPEG", picture.size)
+    assert abs(shown.getpixel((0, 10))[0] - 10) < 6
+
+
+def test_png_frames_are_sent_as_saved_where_png_is_asked_for() -> None:
+    files = frames(2)
+    reply = send(files, frame_format="png")
+    assert [data(entry) for entry in reply["outputs"]] == [file.data for file in files]
+    assert told(reply, "quality") == [None, None]
+
+
+def test_webp_is_made_where_it_is_asked_for() -> None:
+    entry = send(frames(1), frame_format="webp")["outputs"][0]
+    assert (entry["filename"], entry["mime_type"], entry["quality"]) == ("frame_0001.webp", "image/webp", 90)
+    assert Pillow.open(io.BytesIO(data(entry))).format == "WEBP"
+
+
+def test_files_of_the_callers_graph_keep_their_bytes_and_names() -> None:
+    files = [OutputFile("x.png", encode(noise(8))), OutputFile("y.jpg", encode(noise(8), "JPEG"))]
+    reply = send(files, frame_format="original")
+    assert told(reply, "filename") == ["x.png", "y.jpg"]
+    assert [data(entry) for entry in reply["outputs"]] == [file.data for file in files]
+
+
+@pytest.mark.parametrize("frame_format", ["auto", "jpeg", "png", "webp", "original"])
+def test_quality_falls_until_the_reply_fits_and_the_caller_is_told(frame_format: str) -> None:
+    files = [video(), *frames(12)]
+    full = send(files, frame_format="jpeg")
+    limit = size(full) * 2 // 3
+    reply = send(files, frame_format=frame_format, limit=limit)
+    qualities = {entry["quality"] for entry in reply["outputs"][1:]}
+    assert len(qualities) == 1
+    assert 40 <= qualities.pop() < 95
+    assert size(reply) <= limit
+    assert told(reply, "mime_type")[1:] == ["image/jpeg"] * 12
+    assert "quality" in reply["warnings"][-1]
+
+
+def test_the_highest_quality_that_fits_is_chosen() -> None:
+    files = frames(20)
+    qualities = []
+    for share in (1.0, 0.8, 0.6, 0.45):
+        reply = send(files, limit=int(size(send(files)) * share))
+        qualities.append(reply["outputs"][0]["quality"])
+    assert qualities[0] == 95
+    assert qualities == sorted(qualities, reverse=True)
+    assert len(set(qualities)) == 4
+
+
+def test_the_video_alone_is_sent_where_frames_fit_at_no_quality() -> None:
+    reply = send([video(), *frames(12)], limit=3000)
+    assert told(reply, "type") == ["video"]
+    assert "only the video" in reply["warnings"][-1]
+
+
+def test_frames_are_sent_where_the_video_does_not_fit() -> None:
+    reply = send([video(500_000), *frames(2)], limit=50_000)
+    assert told(reply, "type") == ["image", "image"]
+    assert "video does not fit" in reply["warnings"][-1]
+
+
+def test_nothing_that_fits_is_an_error_with_sizes_and_a_way_out() -> None:
+    with pytest.raises(OutputFailed, match="fewer num_frames") as caught:
+        send([video(500_000), *frames(2)], limit=1000)
+    assert caught.value.details["video_bytes"] == 500_000
+    assert caught.value.details["limit_bytes"] == 1000
+
+
+def test_with_output_frames_the_video_stays_behind() -> None:
+    assert told(send([video(), *frames(2)], output="frames"), "type") == ["image", "image"]
+
+
+def test_with_output_frames_the_video_replaces_frames_that_cannot_fit() -> None:
+    reply = send([video(), *frames(12)], output="frames", limit=3000)
+    assert told(reply, "type") == ["video"]
+    assert "in their place" in reply["warnings"][-1]
+
+
+def test_with_output_video_frames_are_never_sent() -> None:
+    assert told(send([video(), *frames(2)], output="video"), "type") == ["video"]
+    with pytest.raises(OutputFailed):
+        send([video(50_000), *frames(2)], output="video", limit=30_000)
+    with pytest.raises(OutputFailed, match="no video was saved"):
+        send(frames(2), output="video")
+
+
+def test_moving_pictures_are_never_encoded_again() -> None:
+    moving = encode(noise(32), "WEBP", save_all=True, append_images=[noise(32)])
+    gif = encode(noise(32), "GIF", save_all=True, append_images=[noise(32)])
+    unmarked = encode(noise(32), save_all=True, append_images=[noise(32)])
+    files = [OutputFile("a.webp", moving, animated=True), OutputFile("b.gif", gif), OutputFile("c.png", unmarked)]
+    reply = send(files, frame_format="jpeg")
+    assert [data(entry) for entry in reply["outputs"]] == [moving, gif, unmarked]
+    assert told(reply, "type") == ["image", "image", "image"]
+
+
+def test_transparency_becomes_white_in_a_jpeg() -> None:
+    clear = OutputFile("cut.png", encode(Pillow.new("RGBA", (16, 16), (0, 0, 0, 0))))
+    shown = Pillow.open(io.BytesIO(data(send([clear])["outputs"][0])))
+    assert shown.getpixel((8, 8)) == (255, 255, 255)
+
+
+def test_files_of_unknown_kind_come_back_unchanged() -> None:
+    files = [OutputFile("lat.latent", b"abc"), OutputFile("talk.flac", b"def"), OutputFile("broken.png", b"no png")]
+    reply = send(files)
+    assert told(reply, "type") == ["file", "file", "image"]
+    assert told(reply, "mime_type")[0] == "application/octet-stream"
+    assert [data(entry) for entry in reply["outputs"]] == [b"abc", b"def", b"no png"]
+
+
+def test_names_are_plain_and_unique() -> None:
+    png = encode(noise(8))
+    names = ["a/ComfyUI_00001_.png", "b\\comfyui_00001_.PNG", "../../etc/passwd", "..", 'x\n\ud800"<y>.png']
+    filenames = told(send([OutputFile(name, png) for name in names], frame_format="original"), "filename")
+    assert filenames == ["ComfyUI_00001_.png", "comfyui_00001__2.PNG", "passwd", "output", "x____y_.png"]
+
+
+def test_names_stay_unique_when_suffixes_change() -> None:
+    files = [OutputFile("a.png", encode(noise(8))), OutputFile("a.jpg", encode(noise(8), "JPEG"))]
+    assert told(send(files, frame_format="jpeg"), "filename") == ["a.jpg", "a_2.jpg"]
+
+
+def test_the_images_list_has_the_pictures_in_worker_comfyuis_shape() -> None:
+    files = [video(), *frames(2)]
+    reply = send(files, frame_format="original", images_list=True)
+    pictures = reply["outputs"][1:]
+    assert reply["images"] == [{"filename": e["filename"], "type": "base64", "data": e["data"]} for e in pictures]
+
+
+def test_data_that_fit_once_only_stand_in_the_images_list_at_full_quality() -> None:
+    files = [video(), *frames(3)]
+    limit = size(send(files, frame_format="original", images_list=True)) - 1
+    reply = send(files, frame_format="original", images_list=True, limit=limit)
+    assert told(reply, "encoding") == ["base64", "images", "images", "images"]
+    assert [data(entry) for entry in reply["images"]] == [file.data for file in files[1:]]
+    assert [entry["filename"] for entry in reply["images"]] == told(reply, "filename")[1:]
+    assert "data" not in reply["outputs"][1]
+
+
+def test_quality_is_lowered_in_the_images_list_last() -> None:
+    files = frames(3)
+    shared = send(files, frame_format="original", images_list=True, limit=70_000)
+    reply = send(files, frame_format="original", images_list=True, limit=size(shared) - 1)
+    assert reply["outputs"][0]["mime_type"] == "image/jpeg"
+    assert reply["images"][0]["filename"] == "frame_0001.jpg"
+
+
+def test_the_answer_given_is_not_changed() -> None:
+    before = json.dumps(ANSWER)
+    send([video(), *frames(2)], limit=3000)
+    assert json.dumps(ANSWER) == before
+
+
+PNGS = [encode(noise(side)) for side in (1, 16, 48)]
+FILES = st.builds(
+    OutputFile,
+    filename=st.sampled_from(["a.png", "a.mp4", "ü 猫/.png", "b.webp", "c.gif", "d", "\ud800"]) | st.text(max_size=12),
+    data=st.sampled_from(PNGS) | st.binary(max_size=2000),
+    animated=st.booleans(),
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    files=st.lists(FILES, max_size=14),
+    output=st.sampled_from(["both", "frames", "video"]),
+    frame_format=st.sampled_from(["auto", "png", "jpeg", "webp", "original"]),
+    limit=st.integers(0, 40_000),
+    images_list=st.booleans(),
+)
+def test_no_reply_is_larger_than_its_limit(files: list[OutputFile], limit: int, **options: Any) -> None:
+    try:
+        reply = send(files, limit=limit, **options)
+    except OutputFailed:
+        as_saved = {**options, "frame_format": "original", "images_list": False}
+        assert options["output"] == "video" or size(send(files, limit=ROOMY, **as_saved)) > limit
+    else:
+        assert size(reply) <= limit
+        assert len({name.lower() for name in told(reply, "filename")}) == len(reply["outputs"])

@@ -1,0 +1,262 @@
+"""What a job saved, as an answer that fits the platform's limit: nothing else tells the caller what is in `outputs`."""
+
+import base64
+import json
+import mimetypes
+import os
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from worker.config import MB
+from worker.errors import OutputFailed
+from worker.stills import LADDERS, Encoding, encode
+
+# Fixed here: the machine's own list (mimetypes) knows neither webp nor mkv everywhere.
+_MIME_TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".png": "image/png",
+    ".apng": "image/apng",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
+_MOVING_SUFFIXES = (".gif", ".apng")
+_SAMPLES = 4
+_ESTIMATE_MARGIN = 1.05
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file that ComfyUI saved. `animated`: a picture that moves, which is never encoded again."""
+
+    filename: str
+    data: bytes
+    animated: bool = False
+
+    @property
+    def mime_type(self) -> str:
+        """The media type that the suffix stands for."""
+        guessed = mimetypes.guess_type(f"file{self.suffix}")[0] or "application/octet-stream"
+        return _MIME_TYPES.get(self.suffix, guessed)
+
+    @property
+    def kind(self) -> str:
+        """The `type` of its entry: "video", "image", or "file" (sound, latents: neither to show nor to play)."""
+        main = self.mime_type.partition("/")[0]
+        return main if main in ("video", "image") else "file"
+
+    @property
+    def still(self) -> bool:
+        """Whether it is a picture that may be encoded again."""
+        return self.kind == "image" and not self.animated and self.suffix not in _MOVING_SUFFIXES
+
+    @property
+    def suffix(self) -> str:
+        """The suffix in lower case, with its dot."""
+        return PurePosixPath(self.filename).suffix.lower()
+
+
+@dataclass(frozen=True)
+class _Part:
+    file: OutputFile
+    quality: int | None = None
+
+
+def deliver(
+    files: Sequence[OutputFile],
+    answer: dict[str, Any],
+    *,
+    output: str,
+    frame_format: str,
+    limit: int,
+    images_list: bool,
+) -> dict[str, Any]:
+    """Complete `answer` with `outputs` (videos first) so that the reply's JSON has at most `limit` bytes.
+
+    `output` is "both", "frames" or "video". `frame_format` is the first of the encodings tried: "auto" and "jpeg" are
+    JPEG of quality 95, "webp" is lossy of quality 90, "png" and "original" keep every pixel; then JPEG from 95 to 40.
+    Files that have the format already keep their bytes. `images_list` adds worker-comfyui's `images`; where the
+    data do not fit twice, an entry of `outputs` says "encoding": "images" and its data are there, under its filename.
+    Every loss is told in `warnings`; raises OutputFailed, with sizes, when nothing fits.
+    """
+    ordered = sorted(files, key=lambda file: file.kind != "video")
+    for chosen, loss in _choose(ordered, output):
+        reply = _fit(chosen, answer, loss, ladder=LADDERS[frame_format], limit=limit, images_list=images_list)
+        if reply is not None:
+            return reply
+    raise _nothing_fits(ordered, output, limit)
+
+
+def _choose(files: list[OutputFile], output: str) -> Iterator[tuple[list[OutputFile], str]]:
+    """What to send, best first, each with what to tell the caller about it."""
+    videos = [file for file in files if file.kind == "video"]
+    rest = [file for file in files if file.kind != "video"]
+    if not files:
+        yield [], ""
+    elif output == "video":
+        if others := [file for file in files if file.kind != "image"]:
+            yield others, ""
+    elif output == "both" and videos and rest:
+        yield files, ""
+        yield videos, f"the {len(rest)} images do not fit the reply, at no quality; only the video is sent"
+        yield rest, "the video does not fit the reply; only the images are sent"
+    else:
+        if rest:
+            yield rest, ""
+        if videos:
+            why = f"the {len(rest)} images do not fit the reply, at no quality" if rest else "no images were saved"
+            yield videos, "" if output == "both" else f"{why}; the video is sent in their place"
+
+
+def _fit(
+    files: list[OutputFile],
+    answer: dict[str, Any],
+    loss: str,
+    *,
+    ladder: Sequence[Encoding],
+    limit: int,
+    images_list: bool,
+) -> dict[str, Any] | None:
+    """The reply in the first encoding that fits, or None."""
+    expected = _estimate(files, ladder)
+    for encoding in ladder:
+        first, last = encoding is ladder[0], encoding is ladder[-1]
+        if not last and expected.get(encoding, 0) > limit * _ESTIMATE_MARGIN:
+            continue
+        parts = _encode_all(files, encoding, fallback=not first)
+        told = [text for text in (loss, "" if first else _tell_quality(parts, limit)) if text]
+        for shared in (False, True) if images_list and first else (images_list,):
+            draft = _Draft(answer, parts, told, images_list=images_list, shared=shared)
+            if draft.measure() <= limit:
+                return draft.complete()
+        if not any(file.still for file in files):
+            break
+    return None
+
+
+def _estimate(files: list[OutputFile], ladder: Sequence[Encoding]) -> dict[Encoding, float]:
+    """The reply's size in each lossy encoding, from a few stills: a full pass over a long clip takes seconds."""
+    stills = [file for file in files if file.still]
+    lossy = [encoding for encoding in ladder if encoding.quality]
+    if len(stills) <= 2 * _SAMPLES:
+        return {}
+    sample = stills[:: len(stills) // _SAMPLES][:_SAMPLES]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        encoded = list(pool.map(lambda file: encode(file.data, lossy) or [file.data] * len(lossy), sample))
+    saved, fixed = _total(sample) or 1, _total(files) - _total(stills)
+    shares = [min(1, sum(map(len, column)) / saved) for column in zip(*encoded, strict=True)]
+    return {encoding: (fixed + share * _total(stills)) * 4 / 3 for encoding, share in zip(lossy, shares, strict=True)}
+
+
+def _encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) -> list[_Part]:
+    """Each file in that encoding, on all cores: Pillow lets go of the interpreter, and each picture stays in a thread.
+
+    Every pass decodes anew: 129 decoded frames of 720p would take 357 MB.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda file: _encode(file, encoding, fallback), files))
+
+
+def _encode(file: OutputFile, encoding: Encoding, fallback: bool) -> _Part:
+    """The file in that encoding, or as saved where that is the same, or smaller (on a fallback), or no still at all."""
+    same = not fallback and _MIME_TYPES.get(encoding.suffix) == file.mime_type
+    if not encoding.format or not file.still or same:
+        return _Part(file)
+    encoded = encode(file.data, [encoding])
+    if not encoded or (fallback and len(encoded[0]) >= len(file.data)):
+        return _Part(file)
+    stem = PurePosixPath(file.filename).stem
+    return _Part(OutputFile(stem + encoding.suffix, encoded[0]), encoding.quality)
+
+
+class _Draft:
+    """A reply without its data: measured first, and completed only if it fits."""
+
+    def __init__(
+        self, answer: dict[str, Any], parts: list[_Part], told: list[str], *, images_list: bool, shared: bool
+    ) -> None:
+        outputs: list[dict[str, Any]] = []
+        images: list[dict[str, Any]] = []
+        self._slots: list[tuple[bytes, list[dict[str, Any]]]] = []
+        for part, filename in zip(parts, _name_uniquely(parts), strict=True):
+            entry: dict[str, Any] = {"type": part.file.kind, "filename": filename, "mime_type": part.file.mime_type}
+            if part.quality is not None:
+                entry["quality"] = part.quality
+            holders = []
+            if images_list and part.file.kind == "image":
+                images.append({"filename": filename, "type": "base64", "data": ""})
+                holders.append(images[-1])
+            if holders and shared:
+                entry["encoding"] = "images"
+            else:
+                entry |= {"encoding": "base64", "data": ""}
+                holders.append(entry)
+            outputs.append(entry)
+            self._slots.append((part.file.data, holders))
+        self._reply = {**answer, "outputs": outputs, "warnings": [*answer.get("warnings", ()), *told]}
+        if images_list:
+            self._reply["images"] = images
+
+    def measure(self) -> int:
+        """The bytes that the SDK would post; base64 text stands in JSON as it is."""
+        frame = json.dumps({"output": self._reply}, ensure_ascii=False).encode()
+        return len(frame) + sum(len(holders) * 4 * ((len(data) + 2) // 3) for data, holders in self._slots)
+
+    def complete(self) -> dict[str, Any]:
+        """The reply with its data."""
+        for data, holders in self._slots:
+            text = base64.b64encode(data).decode()
+            for holder in holders:
+                holder["data"] = text
+        return self._reply
+
+
+def _name_uniquely(parts: list[_Part]) -> list[str]:
+    """Plain file names, each once, whatever the file system: two savers may write the same name to two folders."""
+    names: dict[str, str] = {}
+    for part in parts:
+        base = re.split(r"[/\\]", part.file.filename)[-1]
+        path = PurePosixPath(re.sub(r"[^\w.() -]", "_", base).strip(". ") or "output")
+        name, number = path.name, 2
+        while name.lower() in names:
+            name, number = f"{path.stem}_{number}{path.suffix}", number + 1
+        names[name.lower()] = name
+    return list(names.values())
+
+
+def _tell_quality(parts: list[_Part], limit: int) -> str:
+    lowered = [part for part in parts if part.quality is not None]
+    if not lowered:
+        return ""
+    quality = lowered[0].quality
+    return f"{len(lowered)} images are JPEG of quality {quality}, without transparency, to fit a reply of {_mb(limit)}"
+
+
+def _nothing_fits(files: list[OutputFile], output: str, limit: int) -> OutputFailed:
+    videos, images = ([file for file in files if file.kind == kind] for kind in ("video", "image"))
+    if output == "video" and files and not videos:
+        return OutputFailed(f'no video was saved, only {len(images)} images; ask for output "frames" or "both"')
+    return OutputFailed(
+        f"the reply may have {_mb(limit)}, and base64 adds a third: {len(videos)} videos have {_mb(_total(videos))}, "
+        f"{len(images)} images {_mb(_total(images))} as saved. Ask for fewer num_frames or a smaller width and height, "
+        "call /runsync (20 MB) instead of /run (10 MB), or raise REPLY_LIMIT_MB where no platform limits the reply",
+        limit_bytes=limit,
+        video_bytes=_total(videos),
+        image_bytes=_total(images),
+    )
+
+
+def _total(files: list[OutputFile]) -> int:
+    return sum(len(file.data) for file in files)
+
+
+def _mb(size: int) -> str:
+    return f"{size / MB:.2f} MB"
