@@ -42,7 +42,7 @@ die() {
 
 # usage: run COMMAND...; shows the command and, unless this is a dry run, runs it
 run() {
-  log "+ $(printf '%q ' "$@")"
+  log "+$(printf ' %q' "$@")"
   [[ $dry_run == yes ]] || "$@"
 }
 
@@ -149,7 +149,7 @@ check_space() {
 check_endpoint() {
   "$PYTHON" test_runpod_local.py --help >/dev/null ||
     die $CHECK_FAILED "$PYTHON cannot run test_runpod_local.py: make .venv/local, or set PYTHON"
-  previous=$("${management[@]}" image "$endpoint") || die $CHECK_FAILED "no such endpoint to use; nothing was changed"
+  previous=$("${management[@]}" image "$endpoint") || die $CHECK_FAILED "the endpoint is unusable; nothing was changed"
   [[ -n $deploy || $previous != "$ref" ]] ||
     die $CHECK_FAILED "workers keep the $ref that they have: give another --tag, or prove it with --deploy $ref"
 }

@@ -21,9 +21,8 @@ def test_an_image_is_built_and_pushed_under_its_version_and_commit(project: Proj
     login, build, push = project.changes
     assert login == "login"
     assert f"--platform linux/amd64 --load --tag {ref} " in build
-    assert build.endswith(
-        f"--build-arg WORKER_VERSION=0.1.0 --build-arg WORKER_COMMIT={project.git('rev-parse', 'HEAD')} ."
-    )
+    commit = project.git("rev-parse", "HEAD")
+    assert build.endswith(f"--build-arg WORKER_VERSION=0.1.0 --build-arg WORKER_COMMIT={commit} .")
     assert push == f"push {ref}"
     assert done.stdout.endswith(f"done: {ref}\n")
 

@@ -37,7 +37,8 @@ class Platform:
     """Statuses of the next replies, the last one for good if it is repeated by `forever`."""
     forever: bool = False
     calls: list[str] = field(default_factory=list)
-    key_seen_in_process_list: bool = False
+    processes: str = ""
+    """Every process's command line, seen at each call."""
 
     def reply(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         self.calls.append(f"{method} {path}")
@@ -75,7 +76,7 @@ def serve(platform: Platform) -> http.server.ThreadingHTTPServer:
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            platform.key_seen_in_process_list |= KEY in process_list()
+            platform.processes += command_lines()
             authorized = self.headers["Authorization"] == f"Bearer {KEY}"
             reply = platform.reply(self.command, self.path, json.loads(body or "null")) if authorized else (401, {})
             self.send_response(reply[0])
@@ -92,7 +93,7 @@ def serve(platform: Platform) -> http.server.ThreadingHTTPServer:
     return server
 
 
-def process_list() -> str:
+def command_lines() -> str:
     text = ""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # a process may end meanwhile
