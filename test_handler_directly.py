@@ -6,54 +6,60 @@ one line on standard error when not, 130 after Ctrl-C.
 
 import argparse
 import asyncio
+import logging
 import sys
 import time
 import uuid
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 from client.arguments import Parser, add_job_options, read_job_input
 from client.errors import RunError
+from client.program import run_to_exit_code, treat_endings_as_ctrl_c
 from client.progress import ProgressBar
-from client.results import check_frames, describe, read_answer, save_files
+from client.results import check_frames, describe, job_folder, make_folder, read_answer, save_files
 
 
-def main() -> int:
-    """Do what the command line says."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line (or `arguments`) says; returns the exit code."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_job_options(parser)
-    options = parser.parse_args()
-    try:
-        process_job(options)
-    except RunError as error:
-        print(f"{Path(__file__).name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{Path(__file__).name}: interrupted; the job is stopped", file=sys.stderr)
-        return 130
-    return 0
+    options = parser.parse_args(arguments)
+    return run_to_exit_code(lambda: process_job(options))
 
 
 def process_job(options: argparse.Namespace) -> None:
     """Run the job, save its files and print where they are."""
-    job = {"id": f"direct-{uuid.uuid4()}", "input": read_job_input(options)}
+    job_id = f"direct-{uuid.uuid4()}"
+    job = {"id": job_id, "input": read_job_input(options)}
+    log = make_folder(job_folder(job_id, options.out)) / "worker.log"
     started = time.monotonic()
-    answer = read_answer(run_handler(job))
+    output = run_handler(job, log)
     reply = {"executionTime": (time.monotonic() - started) * 1000}
-    saved = save_files(job["id"], answer, options.out)
+    answer = read_answer(output)
+    saved = save_files(job_id, answer, options.out)
     print("\n".join(describe(reply, answer, saved)))
     check_frames(answer, saved, options.num_frames, options.output)
 
 
-def run_handler(job: dict[str, Any]) -> object:
-    """The handler's answer, with a ComfyUI or the preview engine for it to talk to."""
-    import handler  # here, since the RunPod SDK takes seconds to load that --help and a wrong option need not wait for
+def run_handler(job: dict[str, Any], log: Path) -> object:
+    """The handler's answer, with a ComfyUI or the preview engine for it to talk to; the worker logs to `log`."""
+    # Here, since the worker's libraries take a second to load that --help and a wrong option need not wait for.
+    import handler
+    from worker import config
+    from worker.errors import WorkerError
 
-    with handler.local_comfyui(), ProgressBar() as bar:
-        return asyncio.run(_watch(handler.handler(job), bar))
+    try:
+        settings = config.load()
+        logging.basicConfig(filename=log, level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        with handler.local_comfyui(settings), ProgressBar() as bar:
+            return asyncio.run(_watch(handler.handler(job), bar))
+    except WorkerError as error:
+        raise RunError(f"{error.message} (log: {log})") from error
 
 
-async def _watch(work: Any, bar: ProgressBar) -> object:
+async def _watch(work: Coroutine[Any, Any, object], bar: ProgressBar) -> object:
     task = asyncio.ensure_future(work)
     try:
         while not (await asyncio.wait([task], timeout=0.5))[0]:
@@ -64,4 +70,5 @@ async def _watch(work: Any, bar: ProgressBar) -> object:
 
 
 if __name__ == "__main__":
+    treat_endings_as_ctrl_c()
     sys.exit(main())

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from client.arguments import Parser, add_job_options, read_job_input
 from client.endpoint import API_BASE, Endpoint
 from client.errors import RunError
 from client.jobs import run_job
-from client.results import check_frames, describe, read_answer, save_files
+from client.program import run_to_exit_code, treat_endings_as_ctrl_c
+from client.results import check_frames, describe, make_folder, read_answer, save_files
 from client.worker_process import worker_process
 
 LOCAL_URL = "http://localhost:8000"
@@ -27,20 +27,17 @@ OPERATIONS = {"sync": ["runsync"], "async": ["run"], "both": ["runsync", "run"]}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line (or `arguments`) says; returns the exit code."""
     options = parse_options(arguments)
-    try:
-        with open_endpoint(options) as (endpoint, log):
-            if options.mode == "health":
-                print_health(endpoint)
-            folders = [process_job(endpoint, name, options) for name in OPERATIONS.get(options.mode, [])]
-            if log and folders:
-                log.rename(folders[-1] / "worker.log")
-    except RunError as error:
-        print(f"{Path(__file__).name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{Path(__file__).name}: interrupted; a job that was sent is cancelled", file=sys.stderr)
-        return 130
-    return 0
+    return run_to_exit_code(lambda: perform(options))
+
+
+def perform(options: argparse.Namespace) -> None:
+    """Run the jobs that the mode asks for, or tell the endpoint's health."""
+    with open_endpoint(options) as (endpoint, log):
+        if options.mode == "health":
+            print_health(endpoint)
+        folders = [process_job(endpoint, name, options) for name in OPERATIONS.get(options.mode, [])]
+        if log and folders:
+            log.rename(folders[-1] / "worker.log")
 
 
 def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -78,15 +75,6 @@ def open_endpoint(options: argparse.Namespace) -> Iterator[tuple[Endpoint, Path 
         yield Endpoint(options.url), None
 
 
-def make_folder(path: Path) -> Path:
-    """`path`, which exists from now on."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write to {path}: {error.strerror}; choose another --out") from error
-    return path
-
-
 def process_job(endpoint: Endpoint, operation: str, options: argparse.Namespace) -> Path:
     """Run one job, save its files, print where they are, and return their folder."""
     reply = run_job(endpoint, operation, read_job_input(options), options.timeout)
@@ -105,6 +93,5 @@ def print_health(endpoint: Endpoint) -> None:
 
 
 if __name__ == "__main__":
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    treat_endings_as_ctrl_c()
     sys.exit(main())

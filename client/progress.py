@@ -6,7 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-BAR_FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}{postfix}"
+CLOCK = "{desc} {elapsed}"
+BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}{postfix}"
 
 
 class ProgressBar:
@@ -17,13 +18,14 @@ class ProgressBar:
     """
 
     def __init__(self) -> None:
-        self._bar: tqdm[Any] = tqdm(total=100, bar_format=BAR_FORMAT, disable=None, dynamic_ncols=True)
+        self._bar: tqdm[Any] = tqdm(total=100, bar_format=CLOCK, disable=None, dynamic_ncols=True)
 
     def show(self, status: str, message: object = None) -> None:
-        """Draw the job as it stands; what the message lacks stays as it was drawn."""
+        """Draw the job as it stands; until a percentage is known, only the time."""
         progress = message if isinstance(message, Mapping) else {}
         percent = progress.get("percent")
         if isinstance(percent, (int, float)):
+            self._bar.bar_format = BAR
             self._bar.n = max(0.0, min(100.0, percent))
         self._bar.set_description_str(" ".join(filter(None, (status, _text(progress.get("node"))))), refresh=False)
         self._bar.set_postfix_str(_details(progress), refresh=False)

@@ -49,11 +49,25 @@ def describe_error(reply: Mapping[str, Any]) -> str:
     return str(error or "no error text; see the worker's log")
 
 
+def job_folder(job_id: str, out: Path) -> Path:
+    """Where the files of one job belong."""
+    return out / re.sub(r"[^\w.-]", "_", job_id)
+
+
+def make_folder(path: Path) -> Path:
+    """`path`, which exists from now on."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {path}: {error.strerror}; choose another --out") from error
+    return path
+
+
 def save_files(job_id: str, answer: Answer, out: Path) -> SavedFiles:
     """Write clip.*, frame_0001.* ... and answer.json (the answer without data) to `out`/`job_id`."""
-    saved = SavedFiles(out / re.sub(r"[^\w.-]", "_", job_id))
+    saved = SavedFiles(job_folder(job_id, out))
+    make_folder(saved.folder)
     try:
-        saved.folder.mkdir(parents=True, exist_ok=True)
         entries = [_save_entry(entry, saved) for entry in answer["outputs"]]
         record = {**answer, "outputs": entries}
         record.pop("images", None)
