@@ -11,9 +11,10 @@ from PIL import Image as Pillow
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What Pillow may open: no format that runs a program or reads another file."""
-BROKEN = (
+BROKEN: tuple[type[Exception], ...] = (
     OSError,
     SyntaxError,
+    RuntimeError,
     ValueError,
     TypeError,
     LookupError,
@@ -21,7 +22,9 @@ BROKEN = (
     EOFError,
     struct.error,
     zlib.error,
+    Pillow.DecompressionBombError,
 )
+"""What Pillow's readers raise on broken files, besides their own OSErrors (RuntimeError: AVIF)."""
 
 
 @dataclass(frozen=True)

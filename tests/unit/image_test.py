@@ -242,6 +242,13 @@ def test_no_damaged_file_and_no_text_escapes_as_anything_but_a_refusal(
     assert verdict(text if not text.strip().lower().startswith("http") else "").startswith("image ")
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+def test_a_wrong_byte_anywhere_gives_a_picture_or_a_refusal(kind: str) -> None:
+    data = encode(PHOTO, kind)
+    for place in range(0, 400, 2):
+        assert verdict(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]).startswith("image ")
+
+
 def verdict(source: bytes | str) -> str:
     try:
         return f"image {read(source).suffix}"
