@@ -18,7 +18,7 @@ from worker.models.volume import HubPath, parse_hub_url
 
 TRIES = 5
 TIMEOUT = (10, 60)  # to connect, and between two pieces; seconds
-PIECE = 4 * 2**20
+PIECE = 128 * 2**10  # what a broken transfer loses at most
 log = logging.getLogger("models")
 
 

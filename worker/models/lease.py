@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-BEAT = 5.0
-STALE = 30.0
+BEAT = 2.0
+STALE = 12.0
 log = logging.getLogger("models")
 
 

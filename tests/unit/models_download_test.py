@@ -1,0 +1,293 @@
+"""Downloads from a real server that cuts, refuses, lies and waits; two workers on one volume."""
+
+import http.server
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from worker import config
+from worker.models import bring, catalogue
+from worker.models.catalogue import ModelError
+from worker.models.download import stage
+from worker.models.lease import hold
+
+MODELS = catalogue.load(["default"], {})
+VAE = next(model for model in MODELS if model.folder == "vae")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def make_model(model: catalogue.ModelFile, size: int = 1_000_000) -> bytes:
+    tensor = {"x." + model.tensor: {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
+    header = json.dumps(tensor).encode()
+    return len(header).to_bytes(8, "little") + header + os.urandom(size)
+
+
+@dataclass
+class Server:
+    """What the server has, and how it fails."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    version: str = "v1"
+    status: int = 200
+    cuts: int = 0
+    """So many answers break off in their middle."""
+    gone: bool = False
+    """After a cut, nothing is there any more."""
+    ranges: bool = True
+    delay: float = 0
+    """Seconds before each answer's body."""
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    """Method, path and Range of each request."""
+    tokens: set[str] = field(default_factory=set)
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Files with Range and ETag, and the headers by which the Hugging Face hub names a file's version."""
+
+    state: Server
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        state, name = self.state, self.path.partition("?")[0].rpartition("/")[2]
+        state.requests.append((self.command, self.path, self.headers.get("Range", "")))
+        state.tokens.add(self.headers.get("Authorization", ""))
+        content = state.files.get(name)
+        if content is None or state.status != 200:
+            self.send_error(404 if content is None else state.status)
+            return
+        start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if state.ranges else None
+        self.send_response(206 if start else 200)
+        body = content[int(start[1]) :] if start else content
+        self.send_header("ETag", f'"{state.version}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.send(body)
+
+    def send(self, body: bytes) -> None:
+        if self.state.cuts:
+            self.state.cuts -= 1
+            body = body[: len(body) // 2]
+            self.state.status = 410 if self.state.gone else 200
+        time.sleep(self.state.delay)
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Not to the test's output."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server(files={model.name: make_model(model) for model in MODELS})
+    answer = type("Bound", (Answer,), {"state": state})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answer) as listener:
+        state.url = f"http://127.0.0.1:{listener.server_port}"
+        threading.Thread(target=listener.serve_forever, args=(0.01,)).start()
+        yield state
+        listener.shutdown()
+
+
+@pytest.fixture
+def environ(tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
+    """The variables of a worker with an empty volume, whose models come from the server's plain URLs."""
+    caplog.set_level(logging.INFO)
+    (tmp_path / "volume").mkdir()
+    names = dict(zip(config.MODEL_URLS, ("diffusion_models", "vae", "qwen", "byt5", "clip_vision"), strict=True))
+    urls = {
+        variable: f"{server.url}/{model.name}?secret=1"
+        for variable, part in names.items()
+        for model in MODELS
+        if part in str(model.path)
+    }
+    return {"VOLUME_DIR": str(tmp_path / "volume"), "MODELS_DIR": str(tmp_path / "target"), **urls}
+
+
+def bring_models(environ: dict[str, str]) -> None:
+    bring.bring(config.load_models(environ))
+
+
+def assert_all_are_whole(folder: Path, server: Server) -> None:
+    files = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert files == server.files
+
+
+def test_what_the_volume_lacks_is_downloaded_and_kept_there(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "target", server)
+    assert_all_are_whole(tmp_path / "volume", server)
+
+
+def test_without_a_volume_models_are_downloaded_to_comfyuis_folder(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    (tmp_path / "volume").rmdir()
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "target", server)
+
+
+def test_a_volume_that_cannot_be_written_to_does_not_stop_the_boot(
+    tmp_path: Path, environ: dict[str, str], server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "volume" / "models").write_text("a file where the folder would be")
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "target", server)
+    assert "cannot be saved on the volume" in caplog.text
+
+
+def test_a_broken_file_on_the_volume_is_replaced_by_a_download(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    broken = tmp_path / "volume" / "ComfyUI" / "models" / VAE.path
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"<html>not logged in</html>")
+    bring_models(environ)
+    assert broken.read_bytes() == server.files[VAE.name]
+
+
+def test_a_cut_transfer_goes_on_where_it_stopped(tmp_path: Path, environ: dict[str, str], server: Server) -> None:
+    server.cuts = 2
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "volume", server)
+    assert {span for *_, span in server.requests} > {""}
+
+
+def test_a_cut_transfer_begins_anew_where_the_server_knows_no_ranges(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    server.cuts, server.ranges = 1, False
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "volume", server)
+
+
+def break_off(tmp_path: Path, environ: dict[str, str], server: Server) -> None:
+    """A boot that downloads half of the VAE and fails; the server is well afterwards."""
+    for model in MODELS:
+        place = tmp_path / "volume" / model.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if model != VAE:
+            place.write_bytes(server.files[model.name])
+    server.cuts, server.gone = 1, True
+    with pytest.raises(ModelError, match="answers 410"):
+        bring_models(environ)
+    server.status, server.requests = 200, []
+
+
+def test_a_later_boot_goes_on_with_a_download_that_broke_off(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    break_off(tmp_path, environ, server)
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "volume", server)
+    assert [span for *_, span in server.requests][-1] > "bytes=0"
+
+
+def test_another_version_is_never_appended_to_what_is_there(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    break_off(tmp_path, environ, server)
+    server.version, server.files[VAE.name] = "v2", make_model(VAE)
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "volume", server)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(404, "answers 404: is the URL right"), (401, "answers 401: set HF_TOKEN"), (403, "set HF_TOKEN")],
+)
+def test_a_refusal_is_an_error_that_names_every_model_and_no_query(
+    tmp_path: Path, environ: dict[str, str], server: Server, status: int, advice: str
+) -> None:
+    server.status = status
+    with pytest.raises(ModelError, match=advice) as caught:
+        bring_models(environ)
+    assert all(model.name in caught.value.message for model in MODELS)
+    assert "secret" not in caught.value.message
+    assert not list((tmp_path / "target").rglob("*.safetensors"))
+
+
+def test_a_page_instead_of_a_file_is_refused(tmp_path: Path, environ: dict[str, str], server: Server) -> None:
+    server.files[VAE.name] = b"<!DOCTYPE html><html>sign in</html>"
+    with pytest.raises(ModelError, match=r"vae_fp16.safetensors: what .* sent is not a safetensors file"):
+        bring_models(environ)
+    assert not list(tmp_path.rglob(f"{VAE.name}"))
+
+
+def test_the_default_urls_go_through_the_hubs_own_client_with_the_token(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
+    bring_models({**places, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_test"})
+    assert_all_are_whole(tmp_path / "volume", server)
+    assert server.tokens == {"Bearer hf_test"}
+
+
+def test_the_token_is_not_sent_to_other_hosts(environ: dict[str, str], server: Server) -> None:
+    bring_models({**environ, "HF_TOKEN": "hf_test"})
+    assert server.tokens == {""}
+
+
+def test_a_refusal_by_the_hub_says_to_set_the_token(environ: dict[str, str], server: Server) -> None:
+    server.status = 401
+    places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
+    with pytest.raises(ModelError, match=r"answers 401: set HF_TOKEN"):
+        bring_models({**places, "HF_ENDPOINT": server.url})
+
+
+def test_two_workers_on_one_volume_download_each_file_once(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    server.delay = 0.1
+    targets = [str(tmp_path / "target"), str(tmp_path / "other")]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda target: bring_models({**environ, "MODELS_DIR": target}), targets))
+    for folder in ("target", "other", "volume"):
+        assert_all_are_whole(tmp_path / folder, server)
+    assert len(server.requests) == len(MODELS)
+
+
+def test_a_lease_of_a_worker_that_is_gone_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "model.lease"
+    path.write_text("gone")
+    start = time.monotonic()
+    with hold(path, beat=0.05, stale=0.3):
+        assert time.monotonic() - start >= 0.3
+        assert path.exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lease_that_is_kept_is_waited_for_however_long_it_takes(tmp_path: Path) -> None:
+    path, order = tmp_path / "model.lease", []
+
+    def hold_second() -> None:
+        with hold(path, beat=0.05, stale=0.2):
+            order.append("second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with hold(path, beat=0.05, stale=0.2):
+            second = pool.submit(hold_second)
+            time.sleep(0.8)
+            order.append("first")
+        second.result()
+    assert order == ["first", "second"]
+
+
+def test_downloads_grow_outside_the_names_that_are_looked_for() -> None:
+    assert stage(Path("/volume/models/vae/a.safetensors")).name == ".a.safetensors.part"
