@@ -25,6 +25,8 @@ from local.engine.schemas import JSON, Schemas
 from local.engine.sockets import Sockets
 
 _WELL_BEHAVED = Scenario()
+_PATIENCE = 2.0
+"""Seconds that a saver in the middle of its files is waited for at the end."""
 
 
 class Engine:
@@ -60,7 +62,7 @@ class Engine:
         """Stop what runs, close every connection, and end both threads."""
         self._machine.interrupt.close()
         self._queue.close()
-        self._worker.join()
+        self._worker.join(timeout=_PATIENCE)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ending.set)
         self._server.join()
@@ -144,5 +146,5 @@ def start(
     listener = socket.create_server((host, port))
     if home is not None:
         return Engine(listener, home, scenario, metadata)
-    temporary = tempfile.TemporaryDirectory(prefix="preview-engine-")
+    temporary = tempfile.TemporaryDirectory(prefix="preview-engine-", ignore_cleanup_errors=True)
     return Engine(listener, Path(temporary.name), scenario, metadata, temporary.cleanup)

@@ -10,11 +10,12 @@ from PIL import Image
 from local.engine.cache import Cache, Result, is_link, sign
 from local.engine.folders import Folders
 from local.engine.interrupt import Interrupt, Interrupted
-from local.engine.nodes import NODES, SAVERS, Workbench
+from local.engine.nodes import NODES, SAVERS
 from local.engine.queue import Prompt
 from local.engine.reporter import Reporter
 from local.engine.scenario import Faults, Forgotten, NodeFailure
 from local.engine.schemas import JSON, Schemas
+from local.engine.workbench import Sample, Workbench
 
 _PREVIEW_METHODS = ("auto", "latent2rgb", "taesd")
 _PREVIEW_SIZE = (512, 512)
@@ -185,11 +186,9 @@ class _Execution:
         bench = Workbench(self._machine.folders, self._file_metadata(), self._sampling(node))
         if class_type in SAVERS:
             return Result(ui=SAVERS[class_type](bench, **inputs))
-        if class_type in NODES:
-            return Result(NODES[class_type](bench, **inputs))
-        raise NotImplementedError(f"the preview engine knows {class_type} only by its schema and cannot run it")
+        return Result(NODES[class_type](bench, **inputs))
 
-    def _sampling(self, node: str) -> Any:
+    def _sampling(self, node: str) -> Sample:
         def take_steps(steps: int, picture: Image.Image | None) -> None:
             preview = self._preview(picture)
             for step in range(steps):

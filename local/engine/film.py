@@ -60,10 +60,10 @@ class _Take:
 
     def _grained(self, picture: Image.Image | None, dice: random.Random) -> Image.Image:
         """The picture at the clip's size under a faint random light, so that a flat one moves and varies too."""
-        light = Image.frombytes("RGB", (8, 8), dice.randbytes(192)).resize(self._size, Image.Resampling.BICUBIC)
+        light = Image.frombytes("L", (8, 8), dice.randbytes(64)).resize(self._size, Image.Resampling.BICUBIC)
         if picture is None:
-            return light
-        return Image.blend(fit(picture, self._size, _BILINEAR, crop=True), light, 0.08)
+            return light.convert("RGB")
+        return Image.blend(fit(picture, self._size, _BILINEAR, crop=True), light.convert("RGB"), 0.08)
 
     def _view(self, moment: float) -> tuple[float, float, float, float]:
         """The box seen at `moment`, 0 to 1, as left, top, right, bottom in pixels of the picture."""

@@ -47,8 +47,8 @@ class InfoRoutes:
 
 
 def _system_stats() -> JSON:
-    page = os.sysconf("SC_PAGE_SIZE")
-    total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    total = _memory("SC_PHYS_PAGES")
+    free = _memory("SC_AVPHYS_PAGES") or total
     system = {
         "os": platform.system().lower(),
         "ram_total": total,
@@ -70,3 +70,8 @@ def _system_stats() -> JSON:
         "torch_vram_free": 0,
     }
     return {"system": system, "devices": [device]}
+
+
+def _memory(pages: str) -> int:
+    """Bytes; 0 where the system does not tell (macOS tells no free pages)."""
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") if pages in os.sysconf_names else 0

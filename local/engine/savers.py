@@ -3,41 +3,30 @@
 import random
 import string
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from local.engine.folders import Folders, OutputName
+from local.engine.folders import OutputName
 from local.engine.pictures import Batch
 from local.engine.video import Video, frame_rate, write_apng, write_mp4, write_png, write_webm, write_webp
+from local.engine.workbench import Workbench
 
 Output = dict[str, Any]
 
 
-class Bench(Protocol):
-    """What a saver needs to have at hand."""
-
-    @property
-    def folders(self) -> Folders:
-        """Where files go."""
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """What goes into the files."""
-
-
-def save_image(bench: Bench, *, images: Batch, filename_prefix: str) -> Output:
+def save_image(bench: Workbench, *, images: Batch, filename_prefix: str) -> Output:
     """One PNG per picture."""
     name = bench.folders.reserve(filename_prefix, "output", *images.size)
     return _save_pngs(images, name, 4, bench.metadata)
 
 
-def preview_image(bench: Bench, *, images: Batch) -> Output:
+def preview_image(bench: Workbench, *, images: Batch) -> Output:
     """One PNG per picture in temp/."""
     letters = "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311  a name, not a secret
     name = bench.folders.reserve(f"ComfyUI_temp_{letters}", "temp", *images.size)
     return _save_pngs(images, name, 1, bench.metadata)
 
 
-def save_video(bench: Bench, *, video: Video, filename_prefix: str, format: str, codec: str) -> Output:  # noqa: A002  the input's name
+def save_video(bench: Workbench, *, video: Video, filename_prefix: str, format: str, codec: str) -> Output:  # noqa: A002  the input's name
     """An mp4."""
     name = bench.folders.reserve(filename_prefix, "output", *video.images.size)
     file = name.file("mp4")
@@ -45,7 +34,7 @@ def save_video(bench: Bench, *, video: Video, filename_prefix: str, format: str,
     return _animated(name, file)
 
 
-def save_webm(bench: Bench, *, images: Batch, filename_prefix: str, codec: str, fps: float, crf: float) -> Output:
+def save_webm(bench: Workbench, *, images: Batch, filename_prefix: str, codec: str, fps: float, crf: float) -> Output:
     """A webm."""
     name = bench.folders.reserve(filename_prefix, "output", *images.size)
     file = name.file("webm")
@@ -54,7 +43,7 @@ def save_webm(bench: Bench, *, images: Batch, filename_prefix: str, codec: str, 
 
 
 def save_animated_webp(
-    bench: Bench, *, images: Batch, filename_prefix: str, fps: float, lossless: bool, quality: int, method: str
+    bench: Workbench, *, images: Batch, filename_prefix: str, fps: float, lossless: bool, quality: int, method: str
 ) -> Output:
     """An animated WebP."""
     name = bench.folders.reserve(filename_prefix, "output", *images.size)
@@ -63,7 +52,9 @@ def save_animated_webp(
     return _animated(name, file)
 
 
-def save_animated_png(bench: Bench, *, images: Batch, filename_prefix: str, fps: float, compress_level: int) -> Output:
+def save_animated_png(
+    bench: Workbench, *, images: Batch, filename_prefix: str, fps: float, compress_level: int
+) -> Output:
     """An animated PNG."""
     name = bench.folders.reserve(filename_prefix, "output", *images.size)
     file = name.file("png")

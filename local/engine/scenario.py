@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Scenario:
     slow: float = 0.0
     """Every HTTP answer is held back this long."""
     status_500: Mapping[str, int] = field(default_factory=dict)
-    """Path -> how many requests to it, from the first, are answered 500."""
+    """Path -> how many requests to it or below it, from the first, are answered 500."""
     lost_interrupts: int = 0
     """This many interrupts, from the first, are answered 200 and have no effect."""
     missing_models: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Scenario:
     """A socket is cut, without a closing frame, after this many messages."""
     dropped_sockets: int = 1
     """How many sockets, from the first, drop_socket_after cuts."""
-    lie: str = ""
+    lie: Literal["", "early", "failure"] = ""
     """"early": success is announced when the first node starts. "failure": a failure is announced as success."""
 
     fail_at: str = ""
@@ -90,7 +90,8 @@ class Faults:
 
     def refuses(self, path: str) -> bool:
         """Whether this request is to be answered 500."""
-        return self._take(f"500 {path}")
+        paths = [known for known in self.scenario.status_500 if path == known or path.startswith(f"{known}/")]
+        return any(self._take(f"500 {known}") for known in paths)
 
     def loses_interrupt(self) -> bool:
         """Whether this interrupt is to have no effect."""

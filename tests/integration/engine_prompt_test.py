@@ -1,0 +1,197 @@
+"""What the engine answers to a graph before it runs: accepted, coerced, or refused in ComfyUI's words."""
+
+import pytest
+import requests
+
+from local.engine import Scenario, start
+from tests.integration.engine_client import Client, default_graph, node, picture_graph, png
+
+
+@pytest.fixture(scope="module")
+def client():
+    with start(scenario=Scenario(step_seconds=0.005)) as engine:
+        client = Client(engine.url, engine.home)
+        client.upload("start.png", png())
+        yield client
+
+
+def refusal(client, graph):
+    answer = client.post("/prompt", {"prompt": graph})
+    assert answer.status_code == 400
+    return answer.json()
+
+
+def test_an_unknown_class_is_named(client):
+    assert refusal(client, {"8": node("NoSuchNode")}) == {
+        "error": {
+            "type": "invalid_prompt",
+            "message": "Cannot execute because node NoSuchNode does not exist.",
+            "details": "Node ID '#8'",
+            "extra_info": {},
+        },
+        "node_errors": {},
+    }
+
+
+@pytest.mark.parametrize("graph", [{"nodes": [], "links": []}, {"nodes": "text"}, {"nodes": {"inputs": {}}}])
+def test_a_graph_in_another_format_lacks_class_type(client, graph):
+    error = refusal(client, graph)["error"]
+    assert error["message"] == "Cannot execute because a node is missing the class_type property."
+    assert error["details"] == "Node ID '#nodes'"
+
+
+@pytest.mark.parametrize("graph", [{}, [], {"1": node("LoadImage", image="start.png")}])
+def test_a_graph_without_output_node_is_refused(client, graph):
+    assert refusal(client, graph)["error"]["type"] == "prompt_no_outputs"
+
+
+def test_a_missing_input_is_told_under_the_node_that_lacks_it(client):
+    graph = default_graph()
+    del graph["8"]["inputs"]["vae"]
+    assert refusal(client, graph) == {
+        "error": {
+            "type": "prompt_outputs_failed_validation",
+            "message": "Prompt outputs failed validation",
+            "details": "",
+            "extra_info": {},
+        },
+        "node_errors": {
+            "8": {
+                "errors": [
+                    {
+                        "type": "required_input_missing",
+                        "message": "Required input is missing",
+                        "details": "vae",
+                        "extra_info": {"input_name": "vae"},
+                    }
+                ],
+                "dependent_outputs": ["102"],
+                "class_type": "VAEDecode",
+            }
+        },
+    }
+
+
+MODEL = "hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors"
+WIDTH = ["INT", {"default": 848, "min": 16, "max": 16384, "step": 16}]
+NOT_A_NUMBER = "invalid literal for int() with base 10: 'wide'"
+
+
+WRONG_VALUES = {
+    "a-model-file-that-is-absent": (
+        ("12", {"unet_name": "missing.safetensors"}),
+        ("value_not_in_list", f"unet_name: 'missing.safetensors' not in ['{MODEL}']"),
+        {"input_config": [[MODEL], {}], "received_value": "missing.safetensors"},
+    ),
+    "not-in-a-list-too-long-to-spell-out": (
+        ("128", {"sampler_name": "nope"}),
+        ("value_not_in_list", "sampler_name: 'nope' not in (list of length 44)"),
+        {"input_config": None, "received_value": "nope"},
+    ),
+    "too-small": (
+        ("78", {"width": 8}),
+        ("value_smaller_than_min", "width"),
+        {"input_config": WIDTH, "received_value": 8},
+    ),
+    "too-big": (("78", {"width": 100000}), ("value_bigger_than_max", "width"), {}),
+    "too-slow": (("101", {"fps": 0.5}), ("value_smaller_than_min", "fps"), {}),
+    "not-a-number": (
+        ("78", {"width": "wide"}),
+        ("invalid_input_type", f"width, wide, {NOT_A_NUMBER}"),
+        {"received_value": "wide", "exception_message": NOT_A_NUMBER},
+    ),
+    "half-a-link": (("8", {"samples": ["125"]}), ("bad_linked_input", "samples"), {}),
+    "a-link-of-the-wrong-type": (
+        ("8", {"samples": ["10", 0]}),
+        ("return_type_mismatch", "samples, received_type(VAE) mismatch input_type(LATENT)"),
+        {"received_type": "VAE", "linked_node": ["10", 0]},
+    ),
+    "a-link-to-a-missing-node": (
+        ("8", {"samples": ["9999", 0]}),
+        ("exception_during_inner_validation", "'9999'"),
+        {"input_name": "images", "exception_type": "KeyError", "linked_node": ["8", 0]},
+    ),
+    "a-link-to-a-missing-slot": (
+        ("8", {"samples": ["125", 7]}),
+        ("exception_during_inner_validation", "list index out of range"),
+        {"exception_type": "IndexError"},
+    ),
+    "an-image-that-was-not-uploaded": (
+        ("80", {"image": "not_there.png"}),
+        ("custom_validation_failed", "image - Invalid image file: not_there.png"),
+        {"input_name": "image"},
+    ),
+    "a-codec-there-is-not": (
+        ("102", {"codec": "h265"}),
+        ("value_not_in_list", "codec: 'h265' not in ['auto', 'h264']"),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "fault", "extra"), WRONG_VALUES.values(), ids=WRONG_VALUES)
+def test_a_wrong_value_is_told_with_what_is_allowed(client, change, fault, extra):
+    place, inputs = change
+    entry = refusal(client, default_graph({place: inputs}))["node_errors"][place]
+    assert entry["dependent_outputs"] == ["102"]
+    (error,) = entry["errors"]
+    assert (error["type"], error["details"]) == fault
+    assert extra.items() <= error["extra_info"].items()
+
+
+def test_a_fault_of_the_output_node_is_told_in_the_error_too(client):
+    details = refusal(client, default_graph({"102": {"codec": "h265"}}))["error"]["details"]
+    assert details == "Value not in list: codec: 'h265' not in ['auto', 'h264']"
+
+
+def test_a_cycle_is_refused_without_naming_a_node(client):
+    graph = default_graph({"130": {"model": ["a", 0]}}, a=node("ModelSamplingSD3", model=["130", 0], shift=1))
+    assert refusal(client, graph)["node_errors"] == {}
+
+
+@pytest.mark.parametrize("body", [{"client_id": "x"}, []])
+def test_a_body_without_prompt_is_refused(client, body):
+    answer = client.post("/prompt", body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "no_prompt")
+
+
+@pytest.mark.parametrize("body", [b'{"prompt": "text"}', b'{"prompt": null}', b"no json"])
+def test_a_body_that_is_no_graph_gets_500_in_plain_text(client, body):
+    answer = requests.post(f"{client.url}/prompt", data=body, timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (500, "text/plain")
+    assert answer.text == "500 Internal Server Error\n\nServer got itself in trouble"
+
+
+def test_a_page_of_another_origin_is_turned_away(client):
+    answer = requests.get(f"{client.url}/queue", headers={"Origin": "http://elsewhere.example"}, timeout=10)
+    assert (answer.status_code, answer.content) == (403, b"")
+
+
+def test_a_good_output_runs_beside_a_broken_one(client):
+    broken = {"501": node("LoadImage", image="gone.png"), "500": node("PreviewImage", images=["501", 0])}
+    answer = client.post("/prompt", {"prompt": {**picture_graph(), **broken}, "client_id": "x"}).json()
+    assert list(answer["node_errors"]) == ["501"]
+    assert answer["node_errors"]["501"]["dependent_outputs"] == ["500"]
+    entry = client.wait(answer["prompt_id"])
+    assert (entry["status"]["status_str"], list(entry["outputs"])) == ("success", ["3"])
+
+
+def test_values_are_coerced_and_unknown_ones_kept(client):
+    changes = {"78": {"width": "64", "length": 5.9, "mood": "calm"}, "129": {"cfg": "1.0"}}
+    _number, _id, graph, extra, outputs = client.run(default_graph(changes))["prompt"]
+    assert [graph["78"]["inputs"][name] for name in ("width", "length", "mood")] == [64, 5, "calm"]
+    assert graph["129"]["inputs"]["cfg"] == 1.0
+    assert extra.keys() == {"client_id", "create_time"}
+    assert outputs == ["102"]
+
+
+@pytest.mark.parametrize(("given", "returned"), [("job-1", "job-1"), (12345, "12345"), ("a/../b c", "a/../b c")])
+def test_the_client_may_choose_the_prompt_id(client, given, returned):
+    assert client.post("/prompt", {"prompt": picture_graph(), "prompt_id": given}).json()["prompt_id"] == returned
+
+
+def test_numbers_count_invalid_prompts_and_front_makes_them_negative(client):
+    first = client.post("/prompt", {"prompt": picture_graph()}).json()["number"]
+    refusal(client, {})
+    assert client.post("/prompt", {"prompt": picture_graph(), "front": True}).json()["number"] == -(first + 2)
+    assert client.post("/prompt", {"prompt": picture_graph(), "number": -5}).json()["number"] == -5.0
