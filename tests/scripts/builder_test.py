@@ -1,0 +1,312 @@
+"""builder.sh as it runs: real files, real child processes, and what it says when it cannot keep its promise."""
+
+import contextlib
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from worker.models import catalogue
+
+ROOT = Path(__file__).parents[2]
+MODELS = catalogue.load(["default"], {})
+VAE = next(model for model in MODELS if model.folder == "vae")
+# A ComfyUI that answers as soon as it is up, and dies as often as the test wants.
+COMFYUI = """
+import http.server, json, os, pathlib, sys
+print("arguments:", *sys.argv[1:])
+deaths = pathlib.Path("deaths")
+if deaths.exists() and int(deaths.read_text()) > 0:
+    deaths.write_text(str(int(deaths.read_text()) - 1))
+    sys.exit("CUDA error: no kernel image")
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"pid": os.getpid()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Answer).serve_forever()
+"""
+# A handler that says what it got, and ends with status 0 when asked to, like the SDK.
+HANDLER = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("handler: SIGTERM", flush=True), sys.exit(0)))
+models = sorted(path.name for path in pathlib.Path(os.environ["MODELS_DIR"]).rglob("*.safetensors"))
+print("handler:", os.getpid(), len(models), os.environ["COMFYUI_URL"], flush=True)
+while True:
+    time.sleep(0.1)
+"""
+
+
+def make_model(model: catalogue.ModelFile) -> bytes:
+    tensor = {"x." + model.tensor: {"dtype": "U8", "shape": [1000], "data_offsets": [0, 1000]}}
+    header = json.dumps(tensor).encode()
+    return len(header).to_bytes(8, "little") + header + os.urandom(1000)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(requests.ConnectionError):
+            if what():
+                return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+class Container:
+    """A tree like the container's, and builder.sh running in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.volume, self.comfyui, self.log = folder / "volume", folder / "comfyui", folder / "comfyui.log"
+        self.comfyui.mkdir()
+        (self.comfyui / "main.py").write_text(COMFYUI)
+        (folder / "handler.py").write_text(HANDLER)
+        (self.comfyui / "comfyui_version.py").write_text('__version__ = "0.8.0"\n')
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.environ = {
+            **os.environ,
+            "WORKER_PYTHON": sys.executable,
+            "COMFYUI_PYTHON": sys.executable,
+            "COMFYUI_DIR": str(self.comfyui),
+            "COMFYUI_PORT": str(port),
+            "COMFYUI_LOG": str(self.log),
+            "MODELS_DIR": str(self.comfyui / "models"),
+            "VOLUME_DIR": str(self.volume),
+        }
+        self.output, self.handler = folder / "output", folder / "handler.py"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def fill_volume(self) -> None:
+        for model in MODELS:
+            path = self.volume / "models" / model.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(make_model(model))
+
+    def start(self, *command: str, **environ: str) -> None:
+        command = command or (sys.executable, "-u", str(self.handler))
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [ROOT / "builder.sh", *command],
+                env={**self.environ, **environ},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def wait(self) -> int:
+        assert self.process is not None
+        return self.process.wait(20)
+
+    def comfyui_pid(self) -> int:
+        return int(requests.get(self.url, timeout=5).json()["pid"])
+
+    def says(self, pattern: str) -> Callable[[], object]:
+        return lambda: re.search(pattern, self.text)
+
+    def end(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Container]:
+    container = Container(tmp_path)
+    yield container
+    container.end()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Serves one whole VAE; never ends an answer to /slow."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/missing":
+                self.send_error(404)
+                return
+            body = make_model(VAE)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.path == "/slow":
+                time.sleep(5)
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Not to the test's output."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as listener:
+        listener.daemon_threads, listener.block_on_close = True, False
+        threading.Thread(target=listener.serve_forever, args=(0.01,)).start()
+        yield f"http://127.0.0.1:{listener.server_port}"
+        listener.shutdown()
+
+
+def test_the_boot_copies_the_models_and_the_handler_takes_over_its_process(container: Container) -> None:
+    container.fill_volume()
+    container.start(COMFYUI_ARGS="--lowvram --reserve-vram 2")
+    wait_for(container.says(rf"handler: {container.pid} 5 {container.url}\n"))
+    wait_for(container.comfyui_pid)
+    text = container.text
+    assert "--listen 127.0.0.1 --port" in text
+    assert "--disable-metadata --disable-api-nodes --lowvram --reserve-vram 2" in text
+    assert "ComfyUI 0.8.0 in" in text
+    assert "5 of 5 models" in text
+    assert not list(container.comfyui.rglob("*.part"))
+
+
+def test_comfyui_is_up_while_the_models_are_still_on_their_way(container: Container, server: str) -> None:
+    container.fill_volume()
+    (container.volume / "models" / VAE.path).unlink()
+    container.start(HUNYUAN_VAE_URL=f"{server}/slow")
+    wait_for(container.comfyui_pid)
+    assert "models in place" not in container.text
+
+
+def test_sigterm_reaches_the_handler(container: Container) -> None:
+    container.fill_volume()
+    container.start()
+    wait_for(container.says("handler: "))
+    os.kill(container.pid, signal.SIGTERM)
+    assert container.wait() == 0
+    assert "handler: SIGTERM" in container.text
+
+
+def test_sigterm_during_the_boot_ends_it_at_once(container: Container, server: str) -> None:
+    container.fill_volume()
+    (container.volume / "models" / VAE.path).unlink()
+    container.start(HUNYUAN_VAE_URL=f"{server}/slow")
+    wait_for(container.says("downloading"))
+    start = time.monotonic()
+    os.kill(container.pid, signal.SIGTERM)
+    assert container.wait() != 0
+    assert time.monotonic() - start < 3
+    assert "handler:" not in container.text
+
+
+def test_a_cut_file_on_the_volume_is_named_and_downloaded_anew(container: Container, server: str) -> None:
+    container.fill_volume()
+    cut = container.volume / "models" / VAE.path
+    os.truncate(cut, 900)
+    container.start(HUNYUAN_VAE_URL=f"{server}/vae")
+    wait_for(container.says("handler: .* 5 "))
+    assert f"{cut} is cut: 900 of" in container.text
+    assert cut.stat().st_size > 900
+
+
+def test_linked_models_are_read_ahead_after_the_handler_has_started(container: Container) -> None:
+    container.fill_volume()
+    container.start(MODELS_MODE="link")
+    wait_for(container.says("read ahead: done"))
+    wait_for(container.says("handler: .* 5 "))
+    assert all((container.comfyui / "models" / model.path).is_symlink() for model in MODELS)
+
+
+def test_without_a_volume_and_with_every_download_failing_the_container_ends_in_error(
+    container: Container, server: str
+) -> None:
+    names = ("HUNYUAN_UNET_URL", "HUNYUAN_VAE_URL", "CLIP1_URL", "CLIP2_URL", "CLIP_VISION_URL")
+    container.start(**dict.fromkeys(names, f"{server}/missing"))
+    assert container.wait() == 1
+    text = container.text
+    assert f"{container.volume} (not mounted): 0 of 5 models" in text
+    assert all(f"{model.name}: {server}/missing answers 404" in text for model in MODELS)
+    assert "builder: error: the models cannot be brought in" in text
+    assert "handler:" not in text
+
+
+def test_models_that_come_too_slowly_end_the_boot_with_what_to_do(container: Container, server: str) -> None:
+    container.fill_volume()
+    (container.volume / "models" / VAE.path).unlink()
+    container.start(HUNYUAN_VAE_URL=f"{server}/slow", BOOT_TIMEOUT="2")
+    assert container.wait() == 1
+    assert re.search(r"error: the models are not in place \d+ s after the start: .*RUNPOD_INIT_TIMEOUT", container.text)
+
+
+def test_a_killed_comfyui_is_started_again_beside_the_same_handler(container: Container) -> None:
+    container.fill_volume()
+    container.start()
+    wait_for(container.says("handler: "))
+    wait_for(container.comfyui_pid)
+    first = container.comfyui_pid()
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: container.comfyui_pid() != first)
+    assert "ComfyUI ended with status 137, 1 of 3 times" in container.text
+    assert "ComfyUI ended with status 137" in container.log.read_text()
+    assert container.process is not None
+    assert container.process.poll() is None
+
+
+def test_a_comfyui_that_keeps_dying_ends_the_container_in_error(container: Container) -> None:
+    container.fill_volume()
+    (container.comfyui / "deaths").write_text("9")
+    container.start(COMFYUI_MAX_DEATHS="2")
+    assert container.wait() == -signal.SIGUSR1
+    text = container.text
+    assert "handler: " in text
+    assert "error: ComfyUI does not stay up: the container ends" in text
+    assert "  CUDA error: no kernel image" in text.partition("Its last lines:")[2]
+
+
+@pytest.mark.parametrize(
+    ("environ", "command", "message"),
+    [
+        ({"COMFYUI_DIR": "/nowhere"}, ["true"], "no ComfyUI in COMFYUI_DIR=/nowhere"),
+        ({"COMFYUI_PYTHON": "/nowhere"}, ["true"], "COMFYUI_PYTHON=/nowhere cannot be run"),
+        ({"COMFYUI_LOG": "/nowhere/log"}, ["true"], "COMFYUI_LOG=/nowhere/log cannot be written"),
+        ({}, [], "no command to become"),
+    ],
+)
+def test_what_waiting_cannot_mend_ends_the_boot_at_once(
+    container: Container, environ: dict[str, str], command: list[str], message: str
+) -> None:
+    done = subprocess.run(
+        [ROOT / "builder.sh", *command],
+        env={**container.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"builder: error: {message}" in done.stderr
+
+
+def test_a_setting_that_makes_no_sense_is_named(container: Container) -> None:
+    container.start(MODELS_MODE="fast")
+    assert container.wait() == 1
+    assert "MODELS_MODE='FAST' must be one of AUTO, COPY, LINK" in container.text
+
+
+def test_its_functions_can_be_sourced_without_running_it() -> None:
+    script = f"source {ROOT}/builder.sh; declare -F main supervise_comfyui; log it works"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[:2] == ["main", "supervise_comfyui"]
+    assert done.stdout.endswith("builder: it works\n")
