@@ -18,7 +18,7 @@ from worker.config import Settings
 
 class Engine(Protocol):
     url: str
-    home: Path
+    home: Path | None
 
 
 Run = Callable[..., dict[str, Any]]
@@ -48,7 +48,7 @@ def small(**fields: Any) -> dict[str, Any]:
 
 def settings_for(engine: Engine, **changes: Any) -> Settings:
     """The worker's settings for this engine, `changes` applied."""
-    environ = {"COMFYUI_URL": engine.url, "COMFYUI_DIR": str(engine.home)}
+    environ = {"COMFYUI_URL": engine.url, "COMFYUI_DIR": str(engine.home or "")}
     return dataclasses.replace(config.load(environ), **changes)
 
 
@@ -85,3 +85,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--comfyui", help="URL of a real ComfyUI for tests/real")
+    parser.addoption(
+        "--comfyui-dir", help="the folder with its input, output and temp, to check that jobs leave nothing"
+    )

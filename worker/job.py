@@ -74,7 +74,7 @@ class _Run:
                 facts["num_frames"] = delivered
                 self._warnings.append(f"ComfyUI delivered {delivered} frames instead of {wanted.num_frames}")
             with self._timed("encode"):
-                answer = {"status": "success", "prompt_id": prompt.id, "seed": wanted.seed, **facts}
+                answer = {"status": "success", "prompt_id": prompt.id, **facts}
                 answer = self._deliver(wanted, files, answer, _reply_limit(str(job.get("id")), self._settings))
         return {**answer, "timings": self._timings}
 
@@ -84,26 +84,22 @@ class _Run:
 
     def _prepare(self, wanted: Request) -> tuple[Graph, dict[str, Any]]:
         """The graph to queue, its pictures uploaded, and what the answer tells of the clip."""
-        name, picture = None, None
-        if wanted.picture:
-            field, source = wanted.picture
-            picture = image.load(source, field, self._settings)
-            name = self._upload(picture, "image")
+        custom = wanted.workflow is not None
+        pictures = [image.load(source, field, self._settings, as_sent=custom) for field, source in wanted.pictures]
+        names = [self._upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
         if wanted.workflow is not None:
-            uploads = {
-                entry.name: self._upload(image.load(entry.image, f"images[{i}].image", self._settings), f"image_{i}")
-                for i, entry in enumerate(wanted.images)
-            }
-            graph = workflow.adapt(wanted.workflow, uploads=uploads, image_name=name, prefix=self.scope)
+            start = names.pop(0) if wanted.picture else None
+            uploads = {entry.name: name for entry, name in zip(wanted.images, names, strict=True)}
+            graph = workflow.adapt(wanted.workflow, uploads=uploads, image_name=start, prefix=self.scope)
             self._warnings += graph.warnings
             return graph, {}
-        assert picture is not None, "request.parse requires a picture without workflow"
-        assert name is not None
-        width, height = wanted.size(picture.width, picture.height)
-        if warning := wanted.crop_warning(picture.width, picture.height):
+        shown = (pictures[0].width, pictures[0].height)
+        width, height = wanted.size(*shown)
+        if warning := wanted.crop_warning(*shown):
             self._warnings.append(warning)
-        graph = workflow.fill(wanted, image_name=name, width=width, height=height, prefix=self.scope)
-        return graph, {"width": width, "height": height, "num_frames": wanted.num_frames, "fps": wanted.fps}
+        facts = {"width": width, "height": height, "num_frames": wanted.num_frames, "fps": wanted.fps}
+        graph = workflow.fill(wanted, image_name=names[0], width=width, height=height, prefix=self.scope)
+        return graph, {"seed": wanted.seed, **facts}
 
     def _upload(self, picture: image.Image, stem: str) -> str:
         self._warnings += picture.warnings

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from worker import faults
+from worker import input_faults
 from worker.config import Settings
 from worker.errors import InvalidInput
 
@@ -154,6 +154,12 @@ class Request(BaseModel):
         fields = {"image": self.image, "image_url": self.image_url}
         return next(((name, value) for name, value in fields.items() if value is not None), None)
 
+    @property
+    def pictures(self) -> list[tuple[str, str]]:
+        """Every picture as (field's name, value): the start picture, if there is one, then those of images."""
+        named = [(f"images[{number}].image", entry.image) for number, entry in enumerate(self.images)]
+        return ([self.picture] if self.picture else []) + named
+
     def size(self, image_width: int, image_height: int) -> tuple[int, int]:
         """The clip's (width, height) for a picture of this size."""
         if self.resolution is None:
@@ -178,7 +184,7 @@ class Request(BaseModel):
 def parse(job_input: object, settings: Settings) -> Request:
     """The job's input as a Request; raises InvalidInput naming every fault, whatever the input is."""
     if not isinstance(job_input, dict):
-        raise InvalidInput(f"input: must be an object with image and prompt, got {faults.kind(job_input)}")
+        raise InvalidInput(f"input: must be an object with image and prompt, got {input_faults.kind(job_input)}")
     # Many clients send null for a field that is not given.
     given = {name: value for name, value in job_input.items() if value is not None or name not in Request.model_fields}
     found = _workflow_faults(given) if "workflow" in given else _default_graph_faults(given)
@@ -187,11 +193,11 @@ def parse(job_input: object, settings: Settings) -> Request:
     try:
         request = Request.model_validate(given, context={"max_frames": settings.max_frames})
     except ValidationError as error:
-        found = faults.of_fields(error, _schemas(settings.max_frames), RULES) | found
+        found = input_faults.of_fields(error, _schemas(settings.max_frames), RULES) | found
         # The cause's text repeats the caller's values: it must not reach a log.
-        raise faults.invalid_input(found) from None
+        raise input_faults.invalid_input(found) from None
     if found:
-        raise faults.invalid_input(found)
+        raise input_faults.invalid_input(found)
     return request
 
 

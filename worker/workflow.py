@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from worker.errors import ConfigError, WorkflowRejected
-from worker.faults import cut
+from worker.input_faults import cut
 from worker.request import Request, leaves_folder
 
 DEFAULT_GRAPH = Path(__file__).parent.parent / "workflow_api.json"

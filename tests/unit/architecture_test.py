@@ -13,7 +13,7 @@ ORDER = [
     ["errors", "logs"],
     ["config"],
     ["models"],
-    ["request", "workflow", "image", "comfyui"],
+    ["input_faults", "request", "workflow", "stills", "image", "comfyui"],
     ["progress", "outputs", "startup"],
     ["job"],
 ]

@@ -1,0 +1,135 @@
+"""Jobs on a real ComfyUI: `pytest tests/real --comfyui http://127.0.0.1:8188 [--comfyui-dir=DIR]`; skipped without one.
+
+It must have the model files of workflow_api.json under their names; tiny ones will do.
+"""
+
+import base64
+import io
+import random
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import pytest
+from PIL import Image
+
+from worker.comfyui import ComfyUI
+from worker.errors import ExecutionFailed, JobCancelled, WorkflowRejected
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def comfyui(request):
+    url, home = request.config.getoption("--comfyui"), request.config.getoption("--comfyui-dir")
+    if not url:
+        pytest.skip("no --comfyui URL: nothing here ran on a real ComfyUI")
+    stats = ComfyUI(url).stats()
+    assert "stand_in" not in stats, f"{url} is a stand-in, not ComfyUI"
+    return SimpleNamespace(url=url, home=Path(home) if home else None)
+
+
+@pytest.fixture(autouse=True)
+def folders_are_left_as_found(comfyui):
+    def listing():
+        return {str(path) for folder in ("input", "output", "temp") for path in (comfyui.home / folder).rglob("*")}
+
+    before = listing() if comfyui.home else set()
+    yield
+    assert ComfyUI(comfyui.url).place("") is None
+    assert not comfyui.home or listing() == before
+
+
+def decode(output):
+    return base64.b64decode(output["data"])
+
+
+def test_the_default_graph_gives_exactly_the_frames_asked_for(comfyui, run, small):
+    answer = run(comfyui, small(width=64, height=64, num_frames=6))
+    video, *frames = answer["outputs"]
+    with av.open(io.BytesIO(decode(video))) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6
+        assert container.streams.video[0].average_rate == 24
+        assert "prompt" not in container.metadata
+    assert [Image.open(io.BytesIO(decode(frame))).size for frame in frames] == [(64, 64)] * 6
+    assert answer["warnings"] == []
+
+
+@pytest.mark.parametrize(("output", "kinds"), [("video", {"video"}), ("frames", {"image"})])
+def test_what_is_not_wanted_is_left_out(comfyui, run, small, output, kinds):
+    assert {entry["type"] for entry in run(comfyui, small(width=64, height=64, output=output))["outputs"]} == kinds
+
+
+def test_the_identical_request_twice_is_answered_twice_with_the_same_pixels(comfyui, run, small):
+    wanted = small(width=64, height=64, output="frames", frame_format="png")
+    assert run(comfyui, wanted)["outputs"] == run(comfyui, wanted)["outputs"]
+
+
+def test_progress_counts_the_sampling_steps(comfyui, run, small):
+    seen = []
+    run(comfyui, small(width=64, height=64, steps=3, seed=random.randrange(2**32)), report=seen.append)
+    assert [progress["step"] for progress in seen if progress.get("steps") == 3] == [1, 2, 3]
+
+
+def model_free(**inputs):
+    scale = {"image": ["1", 0], "upscale_method": "bilinear", "width": 32, "height": 32, "crop": "disabled", **inputs}
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "mine.png"}},
+        "2": {"class_type": "ImageScale", "inputs": scale, "_meta": {"title": "Make it small"}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "mine"}},
+    }
+
+
+def test_a_callers_graph_without_models_runs(comfyui, run, picture):
+    answer = run(comfyui, {"workflow": model_free(), "images": [{"name": "mine.png", "image": picture()}]})
+    assert Image.open(io.BytesIO(decode(answer["images"][0]))).size == (32, 32)
+
+
+def test_a_refused_graph_names_node_input_value_and_choice(comfyui, run, picture):
+    with pytest.raises(WorkflowRejected) as caught:
+        run(comfyui, {"workflow": model_free(upscale_method="magic"), "image": picture()})
+    assert all(word in caught.value.message for word in ("Make it small", "upscale_method", "magic", "bilinear"))
+
+
+def test_a_node_that_fails_is_named_with_its_reason(comfyui, run):
+    scope = f"test-{uuid.uuid4().hex}"
+    name = ComfyUI(comfyui.url).upload(b"no picture", "bad.png", scope)
+    graph = model_free()
+    graph["1"]["inputs"]["image"] = name
+    try:
+        with pytest.raises(ExecutionFailed, match="LoadImage") as caught:
+            run(comfyui, {"workflow": graph})
+    finally:
+        if comfyui.home:
+            (comfyui.home / "input" / name).unlink()
+            (comfyui.home / "input" / scope).rmdir()
+    assert caught.value.details["exception_type"] == "PIL.UnidentifiedImageError"
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_a_cancel_at_any_moment_ends_the_prompt_and_the_next_job_runs(comfyui, run, small, moment):
+    cancelled = threading.Event()
+    threading.Timer(random.random() * moment / 2, cancelled.set).start()
+    started = time.monotonic()
+    wanted = small(width=256, height=144, num_frames=9, steps=100, seed=random.randrange(2**32))
+    with pytest.raises(JobCancelled):
+        run(comfyui, wanted, cancelled=cancelled)
+    assert time.monotonic() - started < 60
+    assert run(comfyui, {"workflow": model_free(), "image": small()["image"]})["status"] == "success"
+
+
+def test_two_jobs_at_once_do_not_mix(comfyui, run, small):
+    answers = {}
+
+    def work(frames):
+        answers[frames] = run(comfyui, small(width=64, height=64, num_frames=frames))
+
+    jobs = [threading.Thread(target=work, args=(frames,)) for frames in (2, 5)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert {frames: len(answer["outputs"]) - 1 for frames, answer in answers.items()} == {2: 2, 5: 5}
