@@ -61,8 +61,7 @@ def fit(image: Image.Image, size: tuple[int, int], method: Image.Resampling, cro
 def _frames(image: Image.Image) -> list[Image.Image]:
     frames = []
     for frame in ImageSequence.Iterator(image):
-        upright = ImageOps.exif_transpose(frame)
-        frames.append(upright.convert("RGB"))
+        frames.append(_eight_bit(ImageOps.exif_transpose(frame)).convert("RGB"))
         if image.format == "MPO":  # a stereo photograph: the first picture is the photograph
             break
     return frames
@@ -76,6 +75,12 @@ def _frames_of_a_cut_file(path: Path) -> list[Image.Image]:
             return _frames(image)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if not image.mode.startswith("I"):
+        return image
+    return image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
 
 
 def _batch(frames: list[Image.Image]) -> Batch:

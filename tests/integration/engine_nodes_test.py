@@ -113,6 +113,24 @@ def test_a_picture_cut_short_is_loaded_and_one_that_is_none_fails_in_its_node(cl
 
 
 @pytest.mark.parametrize(
+    ("mode", "fmt"),
+    [("RGBA", "PNG"), ("L", "PNG"), ("P", "PNG"), ("1", "PNG"), ("I;16", "PNG"), ("CMYK", "JPEG")]
+    + [("RGB", fmt) for fmt in ("WEBP", "BMP", "TIFF", "GIF", "AVIF")],
+)
+def test_every_kind_of_picture_is_taken(client, mode, fmt):
+    buffer = io.BytesIO()
+    ramp = Image.linear_gradient("L")
+    picture = ramp.convert("I").point(lambda level: level * 257).convert(mode) if mode == "I;16" else ramp.convert(mode)
+    picture.save(buffer, fmt)
+    graph = picture_graph(filename_prefix=f"{mode[0]}{fmt}")
+    graph["1"]["inputs"]["image"] = client.upload(f"{mode[0]}.{fmt}", buffer.getvalue()).json()["name"]
+    (path,) = client.saved(graph, "3")
+    top, foot = (Image.open(path).convert("L").getpixel((16, row)) for row in (0, 15))
+    assert top < 90
+    assert foot > 165
+
+
+@pytest.mark.parametrize(
     ("saver", "inputs", "name", "animated"),
     [
         ("SaveWEBM", {"codec": "vp9", "fps": 24, "crf": 32}, "s_00001_.webm", True),
