@@ -91,10 +91,9 @@ def describe(reply: Mapping[str, Any], answer: Answer, saved: SavedFiles) -> Ite
     yield from map(str, saved.videos)
     if saved.frames:
         yield str(saved.frames[0]) + (f" to {saved.frames[-1].name}" if len(saved.frames) > 1 else "")
-    yield (
-        f"{answer.get('width')}x{answer.get('height')}, {answer.get('num_frames')} frames, "
-        f"{answer.get('fps')} fps, seed {answer.get('seed')}"
-    )
+    width, height, frames, fps, seed = (answer.get(key) for key in ("width", "height", "num_frames", "fps", "seed"))
+    speed = f"{fps:g}" if isinstance(fps, (int, float)) else fps
+    yield f"{width}x{height}, {frames} frames, {speed} fps, seed {seed}"
     timings = {**_platform_timings(reply), **(answer.get("timings") or {})}
     yield "seconds: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in timings.items())
     for warning in answer.get("warnings") or []:

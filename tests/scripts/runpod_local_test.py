@@ -43,11 +43,12 @@ def test_the_end_tells_files_measures_timings_and_warnings(endpoint: PlayedEndpo
 
 
 def test_async_follows_the_job_and_sends_only_what_was_given(
-    endpoint: PlayedEndpoint, program: Program, tmp_path: Path
+    endpoint: PlayedEndpoint, called: Program, tmp_path: Path
 ) -> None:
     endpoint.replies = [state("IN_QUEUE"), state("IN_PROGRESS", output=PROGRESS), completed()]
-    (tmp_path / "photo.jpg").write_bytes(b"a photo")
-    done = program("async", "--url", endpoint.url, "--image", "photo.jpg", "--frames", "3", "--fps", "12.5")
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"a photo")
+    done = called("async", "--url", endpoint.url, "--image", str(photo), "--frames", "3", "--fps", "12.5")
     assert done.returncode == 0, done.stderr
     assert endpoint.paths() == ["POST /run", "GET /status/job-1", "GET /status/job-1"]
     assert endpoint.seen[0][1] == {
@@ -74,8 +75,8 @@ def test_both_runs_one_job_each_way(endpoint: PlayedEndpoint, called: Program, t
     assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["async-1", "sync-1"]
 
 
-def test_health_is_told_in_words(endpoint: PlayedEndpoint, program: Program) -> None:
-    done = program("health", "--url", endpoint.url)
+def test_health_is_told_in_words(endpoint: PlayedEndpoint, called: Program) -> None:
+    done = called("health", "--url", endpoint.url)
     assert (done.returncode, done.stdout) == (0, "jobs: 4 completed, 2 in queue\nworkers: 1 idle\n")
 
 

@@ -27,15 +27,15 @@ from tests.scripts.played_endpoint import (
 )
 
 
-def test_a_status_request_that_fails_is_made_again(endpoint: PlayedEndpoint, program: Program) -> None:
+def test_a_status_request_that_fails_is_made_again(endpoint: PlayedEndpoint, called: Program) -> None:
     endpoint.replies = [state("IN_QUEUE"), completed()]
     endpoint.refusals = [(200, ""), (503, "busy")]
-    assert program("async", "--url", endpoint.url).returncode == 0
+    assert called("async", "--url", endpoint.url).returncode == 0
 
 
-def test_a_job_that_outlasts_the_timeout_is_cancelled(endpoint: PlayedEndpoint, program: Program) -> None:
+def test_a_job_that_outlasts_the_timeout_is_cancelled(endpoint: PlayedEndpoint, called: Program) -> None:
     endpoint.replies = [state("IN_QUEUE")]
-    assert_fails(program("async", "--url", endpoint.url, "--timeout", "0.1"), "IN_QUEUE", "--timeout", "no worker")
+    assert_fails(called("async", "--url", endpoint.url, "--timeout", "0.1"), "IN_QUEUE", "--timeout", "no worker")
     assert endpoint.paths()[-1] == "POST /cancel/job-1"
 
 
