@@ -1,11 +1,11 @@
 """The engine misbehaving on purpose, in this process and as one of its own."""
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 import requests
@@ -15,7 +15,7 @@ from local.engine import Scenario, start
 from tests.integration.engine_client import Client, default_graph, picture_graph, png
 
 
-@contextmanager
+@contextlib.contextmanager
 def misbehaving(**fields):
     with start(scenario=Scenario(**{"step_seconds": 0.01, **fields})) as engine:
         client = Client(engine.url, engine.home)
@@ -23,7 +23,7 @@ def misbehaving(**fields):
         yield client
 
 
-@contextmanager
+@contextlib.contextmanager
 def process(tmp_path, **scenario):
     """`python -m local.engine`, and a client of it."""
     command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", str(tmp_path)]
@@ -47,15 +47,7 @@ def test_a_dropped_socket_ends_without_a_close_frame_and_the_prompt_goes_on():
         with pytest.raises((websocket.WebSocketConnectionClosedException, ConnectionError)):
             listener.until("never")
         assert client.wait(prompt_id)["status"]["completed"]
-        with client.listen() as second:
-            assert (
-                len(
-                    second.until("executing", node=None)
-                    if client.run(picture_graph(), client_id=second.client_id)
-                    else []
-                )
-                > 4
-            )
+        assert len(client.listen_to(picture_graph())) > 4
 
 
 def test_a_silent_socket_greets_and_says_no_more():
@@ -78,10 +70,10 @@ def test_every_message_can_come_twice():
 
 def test_an_early_lie_announces_success_before_history_has_it():
     with misbehaving(lie="early") as client, client.listen() as listener:
-        prompt_id = client.queue(default_graph({"126": {"steps": 30}}), client_id=listener.client_id)
+        prompt_id = client.queue(default_graph({"126": {"steps": 1000}}), client_id=listener.client_id)
         listener.until("execution_success")
         assert client.get(f"/history/{prompt_id}").json() == {}
-        assert client.wait(prompt_id)["status"]["completed"]
+        assert [row[1] for row in client.get("/queue").json()["queue_running"]] == [prompt_id]
 
 
 def test_a_failure_can_be_announced_as_success_while_history_tells_the_truth():
@@ -109,8 +101,11 @@ def test_a_hanging_node_may_be_deaf_to_interrupts(deaf):
         client.wait_until_running(prompt_id)
         time.sleep(0.1)
         client.post("/interrupt")
-        time.sleep(0.2)
-        assert bool(client.get(f"/history/{prompt_id}").json()) is not deaf
+        if deaf:
+            time.sleep(0.2)
+            assert client.get(f"/history/{prompt_id}").json() == {}
+        else:
+            assert client.wait(prompt_id)["status"]["messages"][-1][0] == "execution_interrupted"
 
 
 def test_a_lost_interrupt_is_answered_200_and_has_no_effect():
@@ -134,7 +129,7 @@ def test_a_forgotten_prompt_is_neither_queued_nor_in_history():
 
 
 def test_history_can_lag_behind_the_last_node():
-    with misbehaving(history_delay=0.3) as client, client.listen() as listener:
+    with misbehaving(history_delay=0.5) as client, client.listen() as listener:
         prompt_id = client.queue(picture_graph(), client_id=listener.client_id)
         listener.until("execution_success")
         assert client.get(f"/history/{prompt_id}").json() == {}
@@ -191,7 +186,8 @@ def test_a_killed_process_cuts_its_sockets_and_refuses_connections(tmp_path):
 
 def test_a_process_can_die_in_a_node(tmp_path):
     with process(tmp_path, die_at="ImageScale") as (popen, client, _said):
-        client.queue(picture_graph())
+        with contextlib.suppress(requests.ConnectionError):  # it may be dead before it has answered
+            client.queue(picture_graph())
         assert popen.wait(timeout=10) == 1
 
 

@@ -98,15 +98,17 @@ def test_of_two_sockets_with_one_id_the_second_goes_deaf_when_the_first_closes(c
 
 
 def test_connecting_in_the_middle_tells_the_node_but_nothing_from_before(client):
-    prompt_id = client.queue(default_graph({"127": {"noise_seed": 106}, "126": {"steps": 50}}), client_id="late")
+    prompt_id = client.queue(default_graph({"127": {"noise_seed": 106}, "126": {"steps": 1000}}), client_id="late")
     client.wait_until_running(prompt_id)
     time.sleep(0.3)
     with client.listen("late") as listener:
-        greeting, node, *later = listener.until("executing", node=None, prompt_id=prompt_id)
+        greeting, node, *later = listener.until("progress")
+        client.post("/interrupt")
+        later += listener.until("executing", node=None, prompt_id=prompt_id)
     assert greeting["type"] == "status"
     assert node == {"type": "executing", "data": {"node": "125"}}
     assert "execution_start" not in kinds(later)
-    assert "execution_success" in kinds(later)
+    assert "execution_interrupted" in kinds(later)
 
 
 def test_the_client_may_say_what_it_understands(client):
