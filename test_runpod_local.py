@@ -87,8 +87,9 @@ def process_job(endpoint: Endpoint, operation: str, options: argparse.Namespace)
 
 def print_health(endpoint: Endpoint) -> None:
     """One line for the jobs, one for the workers."""
-    for subject, counts in endpoint.health().items():
-        words = {re.sub("([A-Z])", r" \1", name).lower(): count for name, count in counts.items()}
+    health = endpoint.health()
+    for subject in ("jobs", "workers"):
+        words = {re.sub("([A-Z])", r" \1", name).lower(): count for name, count in health[subject].items()}
         print(f"{subject}: " + ", ".join(f"{count} {name}" for name, count in words.items()))
 
 

@@ -54,7 +54,10 @@ class Endpoint:
 
     def health(self) -> Reply:
         """Counts: {"jobs": {...}, "workers": {...}}."""
-        return self._request("GET", "health")
+        reply = self._request("GET", "health")
+        if not all(isinstance(reply.get(subject), dict) for subject in ("jobs", "workers")):
+            raise RunError("the reply has no counts of jobs and workers: is this the address of a RunPod endpoint?")
+        return reply
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> Reply:
         headers = {"Content-Type": "application/json"}

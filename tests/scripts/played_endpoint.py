@@ -75,7 +75,7 @@ class PlayedEndpoint:
         if "/cancel/" in path:
             return 200, json.dumps(state("CANCELLED"))
         if path.endswith("/health"):
-            return 200, json.dumps({"jobs": {"completed": 4, "inQueue": 2}, "workers": {"idle": 1}})
+            return 200, json.dumps({"jobs": {"completed": 4, "inQueue": 2}, "workers": {"idle": 1}, "more": 1})
         return 200, json.dumps(self.replies.pop(0) if len(self.replies) > 1 else self.replies[0])
 
 

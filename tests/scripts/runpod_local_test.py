@@ -119,6 +119,11 @@ def test_a_refused_request_is_one_line_and_exit_1(
     assert_fails(called("async", "--url", endpoint.url), *words)
 
 
+def test_health_of_something_else_is_one_line_and_exit_1(endpoint: PlayedEndpoint, called: Program) -> None:
+    endpoint.refusals = [(200, '{"ok": true}')]
+    assert_fails(called("health", "--url", endpoint.url), "no counts", "RunPod endpoint")
+
+
 def test_fewer_frames_than_asked_for_is_a_failure_also_where_only_the_video_is_wanted(
     endpoint: PlayedEndpoint, called: Program
 ) -> None:
