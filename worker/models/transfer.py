@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-CHUNK = 32 * 2**20  # ends of files in flight together stay short, and opening a file is still no cost
+CHUNK = 16 * 2**20  # small enough that all streams end together, large enough that opening a file costs nothing
 BLOCK = 4 * 2**20  # what one read of a warm-up asks for
 RESERVE = 0.1  # of the disk: the platform calls a worker with less free space unhealthy
 log = logging.getLogger("models")
