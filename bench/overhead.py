@@ -9,19 +9,22 @@ import argparse
 import base64
 import io
 import json
+import socket
 import statistics
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import requests
 import websocket
 from PIL import Image
 
-from local import engine as preview
 from worker import config, job, request, workflow
 
 POLL = 2.0
@@ -50,14 +53,14 @@ def poller(url: str, job_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def listener(url: str, job_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Wait on the websocket for the prompt's last message, then read history and fetch."""
     client_id = uuid.uuid4().hex
-    socket = websocket.create_connection(f"ws{url.removeprefix('http')}/ws?clientId={client_id}", timeout=60)
+    events = websocket.create_connection(f"ws{url.removeprefix('http')}/ws?clientId={client_id}", timeout=60)
     prompt_id = queue(url, job_input, client_id)
     while True:
-        message = json.loads(socket.recv())
+        message = json.loads(events.recv())
         data = message["data"]
         if message["type"] == "executing" and data["node"] is None and data.get("prompt_id") == prompt_id:
             break
-    socket.close()
+    events.close()
     history = requests.get(f"{url}/history/{prompt_id}", timeout=30).json()
     return prompt_id, fetch_all(url, history[prompt_id]["outputs"])
 
@@ -123,6 +126,23 @@ def compare(url: str, job_input: dict[str, Any], rounds: int) -> None:
         )
 
 
+@contextmanager
+def preview_engine() -> Iterator[str]:
+    """The preview engine as a process of its own, as ComfyUI is: its URL."""
+    with socket.socket() as probe, tempfile.TemporaryDirectory() as home:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        command = [sys.executable, "-m", "local.engine", "--port", str(port), "--home", home]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            process.stdout.readline()  # it says so when it is ready
+            try:
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.terminate()
+
+
 def main() -> None:
     """Print both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -131,7 +151,7 @@ def main() -> None:
     options = parser.parse_args()
     base = {"image": photograph("examples/rocket.jpg"), "prompt": "it moves", "num_frames": 16}
     with ExitStack() as stack:
-        url = options.comfyui or stack.enter_context(preview.start()).url
+        url = options.comfyui or stack.enter_context(preview_engine())
         print(f"engine: {options.comfyui or 'the preview engine, a stand-in'}; {options.rounds} rounds, medians")
         print("a video of 16 frames, 256x256:")
         compare(url, {**base, "width": 256, "height": 256, "steps": 4, "output": "video"}, options.rounds)
