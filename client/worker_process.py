@@ -16,7 +16,7 @@ from client.arguments import ROOT
 from client.errors import RunError
 
 START_SECONDS = 120
-STOP_SECONDS = 15
+STOP_SECONDS = 8
 HANDLER = ROOT / "handler.py"
 
 
