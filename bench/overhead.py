@@ -9,11 +9,9 @@ import argparse
 import base64
 import io
 import json
-import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -129,18 +127,13 @@ def compare(url: str, job_input: dict[str, Any], rounds: int) -> None:
 @contextmanager
 def preview_engine() -> Iterator[str]:
     """The preview engine as a process of its own, as ComfyUI is: its URL."""
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as home:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        command = [sys.executable, "-m", "local.engine", "--port", str(port), "--home", home]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout
-            process.stdout.readline()  # it says so when it is ready
-            try:
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                process.terminate()
+    command = [sys.executable, "-m", "local.engine", "--port", "0", "--disable-metadata"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.stdout.readline().split()[-1]  # it tells its URL when it is ready
+        finally:
+            process.terminate()
 
 
 def main() -> None:

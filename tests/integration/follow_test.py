@@ -127,29 +127,18 @@ class Process:
 
 
 @contextmanager
-def engine_process(home: Path, free_port: int, scenario: str = "{}"):
-    command = [
-        sys.executable,
-        "-m",
-        "local.engine",
-        "--port",
-        str(free_port),
-        "--home",
-        str(home),
-        "--scenario",
-        scenario,
-    ]
+def engine_process(home: Path, scenario: str):
+    command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", str(home), "--scenario", scenario]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as popen:
-        popen.stdout.readline()  # it says so when it is ready
         try:
-            yield Process(popen, f"http://127.0.0.1:{free_port}", home)
+            yield Process(popen, popen.stdout.readline().split()[-1], home)  # it tells its URL when it is ready
         finally:
             popen.kill()
 
 
-def test_comfyuis_death_is_noticed_at_once(run, small, tmp_path, free_port):
+def test_comfyuis_death_is_noticed_at_once(run, small, tmp_path):
     died = []
-    with engine_process(tmp_path, free_port, '{"step_seconds": 0.2}') as engine:
+    with engine_process(tmp_path, '{"step_seconds": 0.2}') as engine:
 
         def kill(_):
             if not died:
@@ -161,7 +150,7 @@ def test_comfyuis_death_is_noticed_at_once(run, small, tmp_path, free_port):
     assert time.monotonic() - died[0] < 4  # promised: 2 s; the rest is this machine's load
 
 
-def test_comfyui_that_exits_in_a_node_is_noticed(run, small, tmp_path, free_port):
-    with engine_process(tmp_path, free_port, '{"step_seconds": 0.01, "die_at": "VAEDecode"}') as engine:
+def test_comfyui_that_exits_in_a_node_is_noticed(run, small, tmp_path):
+    with engine_process(tmp_path, '{"step_seconds": 0.01, "die_at": "VAEDecode"}') as engine:
         with pytest.raises(ComfyUIUnavailable):
             run(engine, small())
