@@ -4,6 +4,8 @@ PY := .venv/bin/python
 IMAGE ?= examples/rocket.jpg
 PROMPT ?= the rocket lifts off, smoke billowing over the water
 FRAMES ?= 25
+COMFYUI_CUDA ?= cu124
+COMFYUI_ARGS ?= $(if $(shell command -v nvidia-smi),,--cpu)
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +15,12 @@ run: .venv/local ## one image in, one clip out: outputs/<job id>/clip.mp4 (IMAGE
 
 serve: .venv/local ## the worker on http://localhost:8000
 	@$(PY) handler.py
+
+comfyui: .venv/local ## the worker on a real ComfyUI, as in the container: a GPU, or patience; 21 GB of models (COMFYUI_ARGS=)
+	@requirements/install_comfyui.sh environment .comfyui/.venv requirements/comfyui-$(COMFYUI_CUDA).txt
+	@requirements/install_comfyui.sh tree .comfyui .comfyui/.venv
+	@COMFYUI_DIR=$(CURDIR)/.comfyui WORKER_PYTHON=$(CURDIR)/$(PY) COMFYUI_ARGS="$(COMFYUI_ARGS)" \
+		RUNPOD_INIT_TIMEOUT=86400 ./builder.sh $(CURDIR)/$(PY) handler.py
 
 test: .venv/dev ## all tests
 	@$(PY) -m pytest
@@ -37,4 +45,4 @@ lock: ## requirements/*.txt anew from requirements/*.in
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-.PHONY: help run serve test check bench lock
+.PHONY: help run serve comfyui test check bench lock

@@ -20,6 +20,9 @@ main() {
 	# A laptop and the tests hold the container's very versions.
 	lock local "$@" --constraints worker.txt
 	lock dev "$@" --constraints local.txt
+	# ComfyUI's own environment, one for each CUDA that the image is built for.
+	lock comfyui-cu124 "$@"
+	lock comfyui-cu128 "$@"
 }
 
 main "$@"
