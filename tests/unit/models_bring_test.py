@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import json
 import logging
 import os
 import shutil
@@ -16,26 +15,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.model_files import MODELS, VAE, make_header
 from worker import config
 from worker.models import bring, catalogue, transfer
 from worker.models.catalogue import ModelError
 from worker.models.transfer import Copy
 
 ROOT = Path(__file__).parents[2]
-MODELS = catalogue.load(["default"], {})
-VAE = next(model for model in MODELS if model.folder == "vae")
 HUB = "models--Comfy-Org--HunyuanVideo_1.5_repackaged"
 
 
 def write_model(path: Path, model: catalogue.ModelFile, size: int = 5000) -> None:
     """A safetensors file of `size` bytes of data; a large one is a hole, which takes no room."""
-    tensor = {"x." + model.tensor: {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
-    header = json.dumps(tensor).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
+        start = file.write(make_header(model, size))
         file.write(os.urandom(min(size, 2**20)))
-        file.truncate(8 + len(header) + size)
+        file.truncate(start + size)
 
 
 def fill(folder: Path, size: int = 5000) -> None:

@@ -1,9 +1,7 @@
 """Downloads from a real server that cuts, refuses, lies and waits; two workers on one volume."""
 
 import http.server
-import json
 import logging
-import os
 import re
 import threading
 import time
@@ -14,21 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.model_files import MODELS, VAE, make_model
 from worker import config
-from worker.models import bring, catalogue
+from worker.models import bring
 from worker.models.catalogue import ModelError
 from worker.models.download import stage
-from worker.models.lease import hold
 
-MODELS = catalogue.load(["default"], {})
-VAE = next(model for model in MODELS if model.folder == "vae")
+SIZE = 1_000_000
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-def make_model(model: catalogue.ModelFile, size: int = 1_000_000) -> bytes:
-    tensor = {"x." + model.tensor: {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
-    header = json.dumps(tensor).encode()
-    return len(header).to_bytes(8, "little") + header + os.urandom(size)
 
 
 @dataclass
@@ -94,7 +85,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    state = Server(files={model.name: make_model(model) for model in MODELS})
+    state = Server(files={model.name: make_model(model, SIZE) for model in MODELS})
     answer = type("Bound", (Answer,), {"state": state})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answer) as listener:
         state.url = f"http://127.0.0.1:{listener.server_port}"
@@ -203,7 +194,7 @@ def test_another_version_is_never_appended_to_what_is_there(
     tmp_path: Path, environ: dict[str, str], server: Server
 ) -> None:
     break_off(tmp_path, environ, server)
-    server.version, server.files[VAE.name] = "v2", make_model(VAE)
+    server.version, server.files[VAE.name] = "v2", make_model(VAE, SIZE)
     bring_models(environ)
     assert_all_are_whole(tmp_path / "volume", server)
 
@@ -261,32 +252,6 @@ def test_two_workers_on_one_volume_download_each_file_once(
     for folder in ("target", "other", "volume"):
         assert_all_are_whole(tmp_path / folder, server)
     assert len(server.requests) == len(MODELS)
-
-
-def test_a_lease_of_a_worker_that_is_gone_is_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / "model.lease"
-    path.write_text("gone")
-    start = time.monotonic()
-    with hold(path, beat=0.05, stale=0.3):
-        assert time.monotonic() - start >= 0.3
-        assert path.exists()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_lease_that_is_kept_is_waited_for_however_long_it_takes(tmp_path: Path) -> None:
-    path, order = tmp_path / "model.lease", []
-
-    def hold_second() -> None:
-        with hold(path, beat=0.05, stale=0.2):
-            order.append("second")
-
-    with ThreadPoolExecutor(1) as pool:
-        with hold(path, beat=0.05, stale=0.2):
-            second = pool.submit(hold_second)
-            time.sleep(0.8)
-            order.append("first")
-        second.result()
-    assert order == ["first", "second"]
 
 
 def test_downloads_grow_outside_the_names_that_are_looked_for() -> None:
