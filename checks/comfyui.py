@@ -1,0 +1,127 @@
+"""ComfyUI, and what the default graph needs of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from checks.place import ROOT, Finding, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+GRAPH = ROOT / "workflow_api.json"
+VERIFIED = "0.8.0"
+"""The release of ComfyUI that the worker is tested on."""
+TIMEOUT = 30.0
+
+JSON = dict[str, Any]
+
+
+def read_stats(place: Place) -> Mapping[str, Any] | None:
+    """ComfyUI's versions and devices; None where none answers."""
+    from worker import config
+    from worker.comfyui import ComfyUI
+    from worker.errors import ComfyUIUnavailable
+
+    try:
+        return ComfyUI(config.load(place.environ).comfyui_url).stats()
+    except (ComfyUIUnavailable, ValueError, LookupError, TypeError):  # or what answers is no ComfyUI
+        return None
+
+
+def check_comfyui(place: Place) -> Iterator[Finding]:
+    """ComfyUI answers, knows the default graph's nodes, and has its models."""
+    from worker import config
+
+    url = config.load(place.environ).comfyui_url
+    stats = read_stats(place)
+    if stats is None:
+        yield _absence(url, place)
+        for check in ("nodes", "choices"):
+            yield Finding(check, "not applicable", "no ComfyUI to ask")
+        return
+    stand_in = stats.get("stand_in")
+    yield _describe(url, stats, place)
+    schemas = _read_schemas(url)
+    graph: JSON = json.loads(GRAPH.read_text(encoding="utf-8"))
+    yield _proof(_check_nodes(graph, schemas), stand_in)
+    yield _proof(_check_choices(graph, schemas), stand_in)
+
+
+def _absence(url: str, place: Place) -> Finding:
+    if place.previews and place.environ.get("COMFYUI_URL"):
+        found = f"COMFYUI_URL is set, but no ComfyUI answers at {url}: the preview engine would"
+        return Finding("comfyui", "warning", found, "start ComfyUI, or unset COMFYUI_URL")
+    if place.previews:
+        found = f"no ComfyUI answers at {url}: the preview engine would, whose clips are not Hunyuan's"
+        return Finding("comfyui", "not applicable", found)
+    advice = "see the lines of builder.sh and ComfyUI in the container's log; just after the start, wait a minute"
+    return Finding("comfyui", "fail", f"no ComfyUI answers at {url}", advice)
+
+
+def _describe(url: str, stats: Mapping[str, Any], place: Place) -> Finding:
+    if stats.get("stand_in"):
+        advice = "for real clips, start ComfyUI or point COMFYUI_URL at one"
+        return place.fault("comfyui", f"a stand-in answers at {url}, not ComfyUI: {stats['stand_in']}", advice)
+    version = stats["comfyui_version"]
+    found = f"ComfyUI {version} with torch {stats['pytorch_version']} answers at {url}"
+    if version != VERIFIED:
+        return Finding("comfyui", "warning", found, f"the worker is tested on {VERIFIED}: prove this one with a job")
+    return Finding("comfyui", "ok", found)
+
+
+def _read_schemas(url: str) -> JSON:
+    """The inputs of every node class that ComfyUI has."""
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy is not for the container's own ComfyUI
+        response = session.get(f"{url}/object_info", timeout=TIMEOUT)
+        response.raise_for_status()
+        schemas: JSON = response.json()
+    return schemas
+
+
+def _proof(finding: Finding, stand_in: object) -> Finding:
+    """What a stand-in accepts proves nothing about ComfyUI; what it refuses would fail all the same."""
+    if stand_in and finding.state == "ok":
+        return Finding(finding.check, "not applicable", f"the stand-in says: {finding.found}; only a ComfyUI proves it")
+    return finding
+
+
+def _check_nodes(graph: JSON, schemas: JSON) -> Finding:
+    classes = {node["class_type"] for node in graph.values()}
+    unknown = sorted(classes - set(schemas))
+    if unknown:
+        advice = f"use ComfyUI {VERIFIED}, or install the custom nodes that bring them"
+        return Finding("nodes", "fail", f"ComfyUI does not know {', '.join(unknown)} of {GRAPH.name}", advice)
+    return Finding("nodes", "ok", f"all {len(classes)} node classes of {GRAPH.name} are known")
+
+
+def _check_choices(graph: JSON, schemas: JSON) -> Finding:
+    """Values that ComfyUI takes from a list: models, samplers, codecs."""
+    chosen = [
+        (node["_meta"]["title"], name, value, listed)
+        for node in graph.values()
+        for name, value in node["inputs"].items()
+        if isinstance(value, str) and (listed := _choices(schemas, node["class_type"], name)) is not None
+    ]
+    missing = [f"{value} ({title}: {name})" for title, name, value, listed in chosen if value not in listed]
+    if missing:
+        advice = f"models: python -m worker.models bring; others: edit {GRAPH.name} or use ComfyUI {VERIFIED}"
+        return Finding("choices", "fail", f"ComfyUI does not list {'; '.join(missing)}", advice)
+    models = sum(value.endswith(".safetensors") for _, _, value, _ in chosen)
+    return Finding("choices", "ok", f"all {models} models and {len(chosen) - models} other choices are listed")
+
+
+def _choices(schemas: JSON, class_type: str, name: str) -> list[Any] | None:
+    """The values that ComfyUI allows for an input; None: it is no choice, or names an upload."""
+    inputs = schemas.get(class_type, {}).get("input", {})
+    config = {**inputs.get("required", {}), **inputs.get("optional", {})}.get(name, [None])
+    kind, options = config[0], config[1] if len(config) > 1 else {}
+    if options.get("image_upload"):
+        return None
+    if isinstance(kind, list):
+        return kind
+    return options.get("options", []) if kind == "COMBO" else None

@@ -1,0 +1,132 @@
+"""Is this container, or laptop, fit to work? One line per check: its state, what was found, and what to do.
+
+states:
+  ok              as it must be
+  warning         jobs run, or would, but something is not as intended
+  fail            jobs fail, or never arrive
+  not applicable  there is nothing to check here: no GPU on a laptop, no queue outside RunPod
+
+exit codes:
+  0    no check failed
+  1    at least one check failed
+  2    an option is wrong
+  130  interrupted
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from checks import comfyui, machine, software
+from checks.place import ROOT, Finding, Place, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+CHECKS: dict[str, Callable[[Place], Iterator[Finding]]] = {
+    "python": software.check_python,
+    "packages": software.check_packages,
+    "settings": software.check_settings,
+    "sdk": software.check_sdk,
+    "handler": software.check_handler,
+    "command": software.check_command,
+    "environment": software.check_environment,
+    "comfyui": comfyui.check_comfyui,
+    "model": machine.check_models,
+    "volume": machine.check_volume,
+    "disk": machine.check_disk,
+    "memory": machine.check_memory,
+    "gpu": machine.check_gpu,
+}
+SECRET_NAMES = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+SHORTEST_SECRET = 6
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks that the command line asks for; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    place = Place(os.environ, options.lock.resolve(), options.quick)
+    findings = []
+    for finding in look(place):
+        findings.append(finding)
+        if not options.json:
+            print(format_line(finding), flush=True)
+    fit = all(finding.state != "fail" for finding in findings)
+    if options.json:
+        print(json.dumps({"fit": fit, "checks": [dataclasses.asdict(finding) for finding in findings]}, indent=2))
+    else:
+        print(summarise(findings))
+    return 0 if fit else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead: fit, and the checks")
+    parser.add_argument("--quick", action="store_true", help="leave out what takes seconds: the SDK, models' structure")
+    parser.add_argument(
+        "--lock",
+        type=Path,
+        default=ROOT / "requirements" / "worker.txt",
+        metavar="FILE",
+        help="what the packages must match; default: requirements/worker.txt",
+    )
+    return parser
+
+
+def look(place: Place) -> Iterator[Finding]:
+    """What every check finds, without secrets."""
+    for name in CHECKS:
+        for finding in run_check(name, place):
+            yield clean(finding, place.environ)
+
+
+def run_check(name: str, place: Place) -> Iterator[Finding]:
+    """What one check finds; when it breaks, it has failed."""
+    try:
+        yield from CHECKS[name](place)
+    except ImportError as error:
+        yield Finding(name, "fail", f"cannot be checked: {error}", "install what requirements/worker.txt names")
+    except Exception as error:
+        message = getattr(error, "message", None)  # a WorkerError's, which says what to do
+        yield Finding(name, "fail", f"cannot be checked: {message or f'{type(error).__name__}: {error}'}")
+
+
+def clean(finding: Finding, environ: Mapping[str, str]) -> Finding:
+    """The finding without secrets, its text on one line."""
+    found = re.sub(r"//[^/@\s]+@", "//***@", finding.found)
+    found = re.sub(r"(https?://[^?\s]+)\?\S+", r"\1?***", found)
+    for name, value in environ.items():
+        if SECRET_NAMES.search(name) and len(value) >= SHORTEST_SECRET:
+            found = found.replace(value, "***")
+    return dataclasses.replace(finding, found=" ".join(found.split()))
+
+
+def format_line(finding: Finding) -> str:
+    """The finding as one line for people."""
+    advice = f" -> {finding.advice}" if finding.advice else ""
+    return f"{finding.state:<14}  {finding.check:<11}  {finding.found}{advice}"
+
+
+def summarise(findings: list[Finding]) -> str:
+    """How many findings there are of each state."""
+    states = [finding.state for finding in findings]
+    counts = [f"{states.count(state)} {state}" for state in get_args(State) if state in states]
+    return f"{'not fit' if 'fail' in states else 'fit'}: {', '.join(counts)}"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has closed its end; Python must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
