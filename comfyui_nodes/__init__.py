@@ -1,0 +1,11 @@
+"""The worker's own ComfyUI nodes: this folder, under any name, belongs into ComfyUI's custom_nodes/.
+
+The worker does without them where ComfyUI does not have them.
+"""
+
+from .save_frames import SaveFrames
+
+NODE_CLASS_MAPPINGS = {"SaveFrames": SaveFrames}
+NODE_DISPLAY_NAME_MAPPINGS = {"SaveFrames": "Save frames"}
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]
