@@ -13,7 +13,7 @@ from worker import image, outputs, request, workflow
 from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, stop
 from worker.config import MB, Settings
 from worker.errors import OutputFailed, WorkerError
-from worker.outputs import OutputFile
+from worker.output_file import OutputFile
 from worker.progress import Progress
 from worker.request import Request
 from worker.workflow import Graph

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import mimetypes
 import os
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,55 +11,11 @@ from typing import Any
 
 from worker.config import MB
 from worker.errors import OutputFailed
+from worker.output_file import MIME_TYPES, OutputFile, name_uniquely
 from worker.stills import LADDERS, Encoding, encode
 
-# Fixed here: the machine's own list (mimetypes) knows neither webp nor mkv everywhere.
-_MIME_TYPES = {
-    ".mp4": "video/mp4",
-    ".webm": "video/webm",
-    ".mkv": "video/x-matroska",
-    ".mov": "video/quicktime",
-    ".png": "image/png",
-    ".apng": "image/apng",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-}
-_MOVING_SUFFIXES = (".gif", ".apng")
 _SAMPLES = 4
 _ESTIMATE_MARGIN = 1.05
-
-
-@dataclass(frozen=True)
-class OutputFile:
-    """One file that ComfyUI saved. `animated`: a picture that moves, which is never encoded again."""
-
-    filename: str
-    data: bytes
-    animated: bool = False
-
-    @property
-    def mime_type(self) -> str:
-        """The media type that the suffix stands for."""
-        guessed = mimetypes.guess_type(f"file{self.suffix}")[0] or "application/octet-stream"
-        return _MIME_TYPES.get(self.suffix, guessed)
-
-    @property
-    def kind(self) -> str:
-        """The `type` of its entry: "video", "image", or "file" (sound, latents: neither to show nor to play)."""
-        main = self.mime_type.partition("/")[0]
-        return main if main in ("video", "image") else "file"
-
-    @property
-    def still(self) -> bool:
-        """Whether it is a picture that may be encoded again."""
-        return self.kind == "image" and not self.animated and self.suffix not in _MOVING_SUFFIXES
-
-    @property
-    def suffix(self) -> str:
-        """The suffix in lower case, with its dot."""
-        return PurePosixPath(self.filename).suffix.lower()
 
 
 @dataclass(frozen=True)
@@ -167,7 +121,7 @@ def _encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) 
 
 def _encode(file: OutputFile, encoding: Encoding, fallback: bool) -> _Part:
     """The file in that encoding, or as saved where that is the same, or smaller (on a fallback), or no still at all."""
-    same = not fallback and _MIME_TYPES.get(encoding.suffix) == file.mime_type
+    same = not fallback and MIME_TYPES.get(encoding.suffix) == file.mime_type
     if not encoding.format or not file.still or same:
         return _Part(file)
     encoded = encode(file.data, [encoding])
@@ -186,7 +140,7 @@ class _Draft:
         outputs: list[dict[str, Any]] = []
         images: list[dict[str, Any]] = []
         self._slots: list[tuple[bytes, list[dict[str, Any]]]] = []
-        for part, filename in zip(parts, _name_uniquely(parts), strict=True):
+        for part, filename in zip(parts, name_uniquely(part.file.filename for part in parts), strict=True):
             entry: dict[str, Any] = {"type": part.file.kind, "filename": filename, "mime_type": part.file.mime_type}
             if part.quality is not None:
                 entry["quality"] = part.quality
@@ -217,19 +171,6 @@ class _Draft:
             for holder in holders:
                 holder["data"] = text
         return self._reply
-
-
-def _name_uniquely(parts: list[_Part]) -> list[str]:
-    """Plain file names, each once, whatever the file system: two savers may write the same name to two folders."""
-    names: dict[str, str] = {}
-    for part in parts:
-        base = re.split(r"[/\\]", part.file.filename)[-1]
-        path = PurePosixPath(re.sub(r"[^\w.() -]", "_", base).strip(". ") or "output")
-        name, number = path.name, 2
-        while name.lower() in names:
-            name, number = f"{path.stem}_{number}{path.suffix}", number + 1
-        names[name.lower()] = name
-    return list(names.values())
 
 
 def _tell_quality(parts: list[_Part], limit: int) -> str:

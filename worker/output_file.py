@@ -1,0 +1,66 @@
+"""A file that a job saved: what it is by its name, and names that any file system and caller can take."""
+
+import mimetypes
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+# Fixed here: the machine's own list (mimetypes) knows neither webp nor mkv everywhere.
+MIME_TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".png": "image/png",
+    ".apng": "image/apng",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+}
+_MOVING_SUFFIXES = (".gif", ".apng")
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file that ComfyUI saved. `animated`: a picture that moves, which is never encoded again."""
+
+    filename: str
+    data: bytes
+    animated: bool = False
+
+    @property
+    def mime_type(self) -> str:
+        """The media type that the suffix stands for."""
+        guessed = mimetypes.guess_type(f"file{self.suffix}")[0] or "application/octet-stream"
+        return MIME_TYPES.get(self.suffix, guessed)
+
+    @property
+    def kind(self) -> str:
+        """The `type` of its entry: "video", "image", or "file" (sound, latents: neither to show nor to play)."""
+        main = self.mime_type.partition("/")[0]
+        return main if main in ("video", "image") else "file"
+
+    @property
+    def still(self) -> bool:
+        """Whether it is a picture that may be encoded again."""
+        return self.kind == "image" and not self.animated and self.suffix not in _MOVING_SUFFIXES
+
+    @property
+    def suffix(self) -> str:
+        """The suffix in lower case, with its dot."""
+        return PurePosixPath(self.filename).suffix.lower()
+
+
+def name_uniquely(filenames: Iterable[str]) -> list[str]:
+    """Plain file names, each once, whatever the file system: two savers may write the same name to two folders."""
+    names: dict[str, str] = {}
+    for filename in filenames:
+        base = re.split(r"[/\\]", filename)[-1]
+        path = PurePosixPath(re.sub(r"[^\w.() -]", "_", base).strip(". ") or "output")
+        name, number = path.name, 2
+        while name.lower() in names:
+            name, number = f"{path.stem}_{number}{path.suffix}", number + 1
+        names[name.lower()] = name
+    return list(names.values())
