@@ -4,6 +4,7 @@ PY := .venv/bin/python
 IMAGE ?= examples/rocket.jpg
 PROMPT ?= the rocket lifts off, smoke billowing over the water
 FRAMES ?= 25
+SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run
 COMFYUI_CUDA ?= cu124
 COMFYUI_ARGS ?= $(if $(shell command -v nvidia-smi),,--cpu)
 
@@ -29,6 +30,8 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@.venv/bin/shellcheck $(SCRIPTS)
+	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
 	@$(PY) -m pytest
 
 bench: .venv/dev ## what the worker adds to ComfyUI's own time, beside other ways to do it

@@ -5,24 +5,24 @@ set -Eeuo pipefail
 
 # usage: lock NAME [UV_OPTION...]    NAME.in -> NAME.txt
 lock() {
-	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
-		--no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-		"$1.in" --output-file "$1.txt" "${@:2}"
+  uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+    "$1.in" --output-file "$1.txt" "${@:2}"
 }
 
 main() {
-	command -v uv >/dev/null || {
-		echo "lock.sh: uv is missing; get it with: python3 -m pip install uv" >&2
-		exit 1
-	}
-	cd "$(dirname "${BASH_SOURCE[0]}")"
-	lock worker "$@"
-	# A laptop and the tests hold the container's very versions.
-	lock local "$@" --constraints worker.txt
-	lock dev "$@" --constraints local.txt
-	# ComfyUI's own environment, one for each CUDA that the image is built for.
-	lock comfyui-cu124 "$@"
-	lock comfyui-cu128 "$@"
+  command -v uv >/dev/null || {
+    echo "lock.sh: uv is missing; get it with: python3 -m pip install uv" >&2
+    exit 1
+  }
+  cd "$(dirname "${BASH_SOURCE[0]}")"
+  lock worker "$@"
+  # A laptop and the tests hold the container's very versions.
+  lock local "$@" --constraints worker.txt
+  lock dev "$@" --constraints local.txt
+  # ComfyUI's own environment, one for each CUDA that the image is built for.
+  lock comfyui-cu124 "$@"
+  lock comfyui-cu128 "$@"
 }
 
 main "$@"

@@ -69,7 +69,7 @@ def worker_at(engine_url: str, log: Path, *arguments: str, **environ: str) -> It
         try:
             yield Worker(process, endpoint, log)
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the SDK's heartbeat is a child that would live on
             process.wait()
 
 
