@@ -68,7 +68,8 @@ def _fetch_file(model: ModelFile, staging: Path, settings: ModelSettings) -> Pat
 def _fetch_from_hub(source: HubPath, staging: Path, settings: ModelSettings) -> Path:
     # 0.3 s that a boot without downloads saves
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import HfHubHTTPError, disable_progress_bars
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     shutil.rmtree(staging, ignore_errors=True)  # it never goes on with what a killed download left
     disable_progress_bars()
