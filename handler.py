@@ -84,7 +84,7 @@ def local_queue(settings: Settings) -> Iterator[None]:
     """Off the platform: a local endpoint whose queue the SDK's job loop takes jobs from."""
     from local import endpoint
 
-    with endpoint.start(settings.local_port, settings.local_host) as local:
+    with endpoint.start(settings.local_port, settings.local_host, poll_hold=0.5) as local:
         # The SDK's checks are for the platform's machines: one of them ends the process where there is no internet.
         unchecked = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true"}
         config.export({**local.worker_environ(), **unchecked})
@@ -98,10 +98,10 @@ def take_jobs(settings: Settings) -> None:
 
     @runpod.serverless.register_fitness_check  # type: ignore[untyped-decorator]
     def comfyui_answers() -> None:
-        startup.wait_for_comfyui(config.load())
+        startup.check_comfyui(settings)
 
     log.info("Handler callable: %s", callable(handler))
-    runpod.serverless.start({"handler": handler})
+    runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda _: settings.concurrency})
 
 
 def main(arguments: list[str]) -> None:

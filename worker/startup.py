@@ -1,11 +1,14 @@
-"""Whether this worker is fit to take jobs: checked before it asks for the first one."""
+"""Whether this worker is fit to take jobs: checked before it asks for the first one, and before each."""
 
 import logging
+import threading
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from worker.comfyui import ComfyUI
 from worker.config import Settings
-from worker.errors import ComfyUIUnavailable, ConfigError
+from worker.errors import ComfyUIUnavailable, ConfigError, JobCancelled
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +37,27 @@ def refuse_silencers(settings: Settings, arguments: list[str]) -> None:
         )
 
 
-def wait_for_comfyui(settings: Settings) -> None:
+def check_comfyui(settings: Settings) -> None:
     """Return once ComfyUI answers; raises ComfyUIUnavailable when it has not within COMFYUI_BOOT_TIMEOUT."""
     comfyui = ComfyUI(settings.comfyui_url)
-    end = time.monotonic() + settings.boot_timeout
+    stats = wait_for_comfyui(comfyui, settings.boot_timeout)
+    comfyui.close()
+    log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
+
+
+def wait_for_comfyui(comfyui: ComfyUI, timeout: float, cancelled: threading.Event | None = None) -> Mapping[str, Any]:
+    """ComfyUI's stats as soon as it answers: one that died is started again and needs some seconds.
+
+    Raises ComfyUIUnavailable, with the wish for a new worker, after `timeout` seconds (COMFYUI_BOOT_TIMEOUT).
+    """
+    cancelled = cancelled or threading.Event()
+    end = time.monotonic() + timeout
     while True:
         try:
-            log.info("ComfyUI %s answers at %s", comfyui.stats()["comfyui_version"], settings.comfyui_url)
-            return
+            return comfyui.stats()
         except ComfyUIUnavailable as error:
             if time.monotonic() > end:
-                raise ComfyUIUnavailable(f"{error.message} within {settings.boot_timeout:.0f} s") from error
-        time.sleep(0.5)
+                raise ComfyUIUnavailable(f"{error.message} within {timeout:.0f} s", refresh_worker=True) from error
+            log.debug("waiting for ComfyUI: %s", error.message)
+        if cancelled.wait(0.5):
+            raise JobCancelled("the platform cancelled the job")

@@ -32,8 +32,7 @@ def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
     details = {"node_id": node_id, "node_type": message.get("node_type"), "exception_type": kind}
     where = name_node(node_id, graph)
     if kind.rpartition(".")[2] == "OutOfMemoryError":
-        advice = "ask for fewer num_frames or a smaller width and height, or use a GPU with more memory"
-        return OutOfMemory(f"{where} ran out of GPU memory; {advice}", **details)
+        return OutOfMemory(f"{where} ran out of GPU memory", **details)
     return ExecutionFailed(f"{where} failed: {kind}: {reason}", **details)
 
 

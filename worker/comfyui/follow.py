@@ -31,6 +31,11 @@ class Limits:
     """seconds it may run without a sign of work"""
     cancelled: threading.Event
 
+    def check_cancelled(self) -> None:
+        """Raise JobCancelled once the platform took the job back."""
+        if self.cancelled.is_set():
+            raise JobCancelled("the platform cancelled the job")
+
 
 def follow(
     comfyui: ComfyUI, events: Events, prompt: Prompt, limits: Limits, on_event: Callable[[Event], None]
@@ -82,6 +87,7 @@ class _Watch:
         self._answered = self._moved = time.monotonic()
         self._next_look = self._answered + CHECK
         self._eager_until = 0.0
+        self._pending = False
 
     @property
     def eager(self) -> bool:
@@ -89,7 +95,7 @@ class _Watch:
 
     def note(self, event: Event) -> None:
         """A sign of work; a final one makes the next looks come at once."""
-        self._moved = time.monotonic()
+        self._moved, self._pending = time.monotonic(), False
         if event.kind == "ended" and not self._eager_until:
             self._eager_until = self._moved + EAGER
 
@@ -116,7 +122,8 @@ class _Watch:
 
     def _queued(self) -> bool:
         place = self._comfyui.place(self._prompt_id)
-        if place == "pending":
+        self._pending = place == "pending"
+        if self._pending:
             self._moved = time.monotonic()  # waiting behind another prompt is not a stall
         return place is not None
 
@@ -128,16 +135,19 @@ class _Watch:
     def check_limits(self) -> None:
         """Raise when the job is cancelled, its deadline has passed, or nothing moves."""
         now = time.monotonic()
-        if self._limits.cancelled.is_set():
-            raise JobCancelled("the platform cancelled the job")
+        self._limits.check_cancelled()
         if now > self._limits.deadline:
-            raise JobTimeout(
-                "the job passed its deadline (JOB_TIMEOUT); ask for fewer num_frames or steps, or raise it"
-            )
+            raise JobTimeout(f"the job passed its deadline (JOB_TIMEOUT); {self._overrun_advice()}")
         if now - self._moved > self._limits.stall:
             raise JobTimeout(
                 f"ComfyUI showed no sign of work for {self._limits.stall:.0f} s (STALL_TIMEOUT); send the job again"
             )
+
+    def _overrun_advice(self) -> str:
+        # The deadline counts from the job's start although it waited: so does the platform's own.
+        if self._pending:
+            return "it still waited behind another prompt; send it again, or lower WORKER_CONCURRENCY"
+        return "ask for fewer num_frames or steps, or raise it"
 
 
 def _files(outcome: Outcome, prompt: Prompt) -> tuple[SavedFile, ...]:
