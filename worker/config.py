@@ -1,6 +1,7 @@
 """Settings from the environment: the only room that reads or writes it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,29 @@ from worker.errors import ConfigError
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MODEL_MODES = ("AUTO", "COPY", "LINK")
 MODEL_URLS = ("HUNYUAN_UNET_URL", "HUNYUAN_VAE_URL", "CLIP1_URL", "CLIP2_URL", "CLIP_VISION_URL")
+BUCKET_KEYS = ("BUCKET_ENDPOINT_URL", "BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY")
+MAX_EXPIRY = 604_800  # seconds: the longest that S3 signs a URL for
 MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An S3 bucket for finished files, and how to use it."""
+
+    endpoint: str
+    """BUCKET_ENDPOINT_URL: the service's URL, or the bucket's own, with the bucket's name in its host or path."""
+    access_key: str = field(repr=False)
+    """BUCKET_ACCESS_KEY_ID"""
+    secret_key: str = field(repr=False)
+    """BUCKET_SECRET_ACCESS_KEY"""
+    name: str
+    """BUCKET_NAME; empty where the endpoint's URL holds it."""
+    prefix: str
+    """BUCKET_PREFIX: the folder in the bucket, without slashes at its ends."""
+    expiry: int
+    """BUCKET_EXPIRY: seconds for which the URLs of uploaded files work."""
+    timeout: float
+    """BUCKET_TIMEOUT: how long the upload of one clip may take, retries included."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +58,18 @@ class Settings:
     """STOP_TIMEOUT: how long ComfyUI may take to stop a prompt before the worker asks to be replaced."""
     reply_limit: int | None
     """REPLY_LIMIT_MB, in bytes; None: the platform's 10 MB (/run) or 20 MB (/runsync)."""
+    bucket: Bucket | None
+    """BUCKET_*: where finished files go; None: into the reply."""
+    bucket_expiry: int
+    """BUCKET_EXPIRY, for a bucket that a job brings along too."""
+    bucket_timeout: float
+    """BUCKET_TIMEOUT, for a bucket that a job brings along too."""
+    volume: Path
+    """VOLUME_DIR: where the network volume is mounted, if there is one."""
+    volume_id: str
+    """RUNPOD_VOLUME_ID: the network volume's name as a bucket of RunPod's S3 API."""
+    datacenter: str
+    """RUNPOD_DC_ID: where the volume, and so its S3 API, is."""
     max_image_bytes: int
     """MAX_IMAGE_MB, in bytes"""
     max_image_pixels: int
@@ -55,6 +90,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; raises ConfigError naming the variable, its value and what is allowed."""
     comfyui_dir = environ.get("COMFYUI_DIR", "")
     limit = _number(environ, "REPLY_LIMIT_MB", 0, 0, 1000)
+    bucket_expiry = int(_number(environ, "BUCKET_EXPIRY", MAX_EXPIRY, 60, MAX_EXPIRY))
+    bucket_timeout = _number(environ, "BUCKET_TIMEOUT", 300, 1, 3600)
     return Settings(
         has_queue=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
         realtime_port=environ.get("RUNPOD_REALTIME_PORT", ""),
@@ -65,6 +102,12 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         stall_timeout=_number(environ, "STALL_TIMEOUT", 900, 1, 86400),
         stop_timeout=_number(environ, "STOP_TIMEOUT", 120, 1, 3600),
         reply_limit=int(limit * MB) or None,
+        bucket=_bucket(environ, bucket_expiry, bucket_timeout),
+        bucket_expiry=bucket_expiry,
+        bucket_timeout=bucket_timeout,
+        volume=_volume(environ),
+        volume_id=environ.get("RUNPOD_VOLUME_ID", ""),
+        datacenter=environ.get("RUNPOD_DC_ID", ""),
         max_image_bytes=int(_number(environ, "MAX_IMAGE_MB", 20, 0.001, 1000) * MB),
         max_image_pixels=int(_number(environ, "MAX_IMAGE_MEGAPIXELS", 64, 0.001, 1000) * 1e6),
         max_frames=int(_number(environ, "MAX_FRAMES", 129, 1, 1000)),
@@ -106,7 +149,7 @@ def load_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
     return ModelSettings(
         sets=tuple(name for name in sets if name),
         target=Path(environ.get("MODELS_DIR") or comfyui_dir / "models"),
-        volume=Path(environ.get("VOLUME_DIR") or "/runpod-volume"),
+        volume=_volume(environ),
         mode=_choice(environ, "MODELS_MODE", "AUTO", MODEL_MODES),
         streams=int(_number(environ, "MODELS_STREAMS", 8, 1, 64)),
         urls={name: _http_url(environ, name, "") for name in MODEL_URLS if environ.get(name)},
@@ -119,6 +162,25 @@ def load_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
 def export(values: Mapping[str, str]) -> None:
     """Set environment variables that this process, the SDK in it or its children have yet to read."""
     os.environ.update(values)
+
+
+def _bucket(environ: Mapping[str, str], expiry: int, timeout: float) -> Bucket | None:
+    """The bucket, if it is set at all; the names are those of the runpod SDK and worker-comfyui, as is its default."""
+    endpoint, access_key, secret_key = (environ.get(name, "").strip() for name in BUCKET_KEYS)
+    name, prefix = (environ.get(name, "").strip().strip("/") for name in ("BUCKET_NAME", "BUCKET_PREFIX"))
+    if not (endpoint or access_key or secret_key):
+        return None
+    if not (endpoint and access_key and secret_key):
+        raise ConfigError(f"a bucket needs all of {', '.join(BUCKET_KEYS)}; or set none, and files come in the reply")
+    for variable, value in (("BUCKET_NAME", name), ("BUCKET_PREFIX", prefix.replace("/", ""))):
+        if not re.fullmatch(r"[\w.-]*", value, re.ASCII):
+            raise ConfigError(f"{variable}={value!r} may have letters, digits, dots, hyphens and underscores")
+    endpoint = _http_url(environ, "BUCKET_ENDPOINT_URL", "")
+    return Bucket(endpoint, access_key, secret_key, name, prefix, expiry, timeout)
+
+
+def _volume(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("VOLUME_DIR") or "/runpod-volume")
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:

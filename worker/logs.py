@@ -33,5 +33,5 @@ def setup(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(level)
-    for noisy in ("urllib3", "PIL", "websocket", "asyncio", "aiohttp.access"):
+    for noisy in ("urllib3", "PIL", "websocket", "asyncio", "aiohttp.access", "boto3", "botocore", "s3transfer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
