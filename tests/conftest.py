@@ -92,3 +92,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--comfyui-dir", help="the folder with its input, output and temp, to check that jobs leave nothing"
     )
+    parser.addoption("--rounds", type=int, default=3, help="how often tests/real repeats what it repeats")
