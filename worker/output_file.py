@@ -24,11 +24,14 @@ _MOVING_SUFFIXES = (".gif", ".apng")
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file that ComfyUI saved. `animated`: a picture that moves, which is never encoded again."""
+    """One file that ComfyUI saved, or one made from it."""
 
     filename: str
     data: bytes
     animated: bool = False
+    """Whether it is a picture that moves, which is never encoded again."""
+    quality: int | None = None
+    """Of a picture with loss, where it is known: 1 to 100."""
 
     @property
     def mime_type(self) -> str:

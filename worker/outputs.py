@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,12 +15,6 @@ from worker.stills import LADDERS, Encoding, encode
 
 _SAMPLES = 4
 _ESTIMATE_MARGIN = 1.05
-
-
-@dataclass(frozen=True)
-class _Part:
-    file: OutputFile
-    quality: int | None = None
 
 
 def deliver(
@@ -80,19 +73,22 @@ def _fit(
     images_list: bool,
 ) -> dict[str, Any] | None:
     """The reply in the first encoding that fits, or None."""
-    expected = _estimate(files, ladder)
+    as_saved = all(_stays(file, ladder[0]) for file in files)
+    expected = {} if as_saved else _estimate(files, ladder)
     for encoding in ladder:
         first, last = encoding is ladder[0], encoding is ladder[-1]
         if not last and expected.get(encoding, 0) > limit * _ESTIMATE_MARGIN:
             continue
-        parts = _encode_all(files, encoding, fallback=not first)
-        told = [text for text in (loss, "" if first else _tell_quality(parts, limit)) if text]
+        sent = _encode_all(files, encoding, fallback=not first)
+        told = [text for text in (loss, "" if first else _tell_quality(files, sent, limit)) if text]
         for shared in (False, True) if images_list and first else (images_list,):
-            draft = _Draft(answer, parts, told, images_list=images_list, shared=shared)
+            draft = _Draft(answer, sent, told, images_list=images_list, shared=shared)
             if draft.measure() <= limit:
                 return draft.complete()
         if not any(file.still for file in files):
             break
+        if first and as_saved:  # until here nothing had to be decoded
+            expected = _estimate(files, ladder)
     return None
 
 
@@ -110,7 +106,7 @@ def _estimate(files: list[OutputFile], ladder: Sequence[Encoding]) -> dict[Encod
     return {encoding: (fixed + share * _total(stills)) * 4 / 3 for encoding, share in zip(lossy, shares, strict=True)}
 
 
-def _encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) -> list[_Part]:
+def _encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) -> list[OutputFile]:
     """Each file in that encoding, on all cores: Pillow lets go of the interpreter, and each picture stays in a thread.
 
     Every pass decodes anew: 129 decoded frames of 720p would take 357 MB.
@@ -119,33 +115,37 @@ def _encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) 
         return list(pool.map(lambda file: _encode(file, encoding, fallback), files))
 
 
-def _encode(file: OutputFile, encoding: Encoding, fallback: bool) -> _Part:
+def _stays(file: OutputFile, encoding: Encoding) -> bool:
+    """Whether the file as saved is what that encoding is to give."""
+    return not encoding.format or not file.still or MIME_TYPES[encoding.suffix] == file.mime_type
+
+
+def _encode(file: OutputFile, encoding: Encoding, fallback: bool) -> OutputFile:
     """The file in that encoding, or as saved where that is the same, or smaller (on a fallback), or no still at all."""
-    same = not fallback and MIME_TYPES.get(encoding.suffix) == file.mime_type
-    if not encoding.format or not file.still or same:
-        return _Part(file)
+    if not file.still or (not fallback and _stays(file, encoding)):
+        return file
     encoded = encode(file.data, [encoding])
     if not encoded or (fallback and len(encoded[0]) >= len(file.data)):
-        return _Part(file)
+        return file
     stem = PurePosixPath(file.filename).stem
-    return _Part(OutputFile(stem + encoding.suffix, encoded[0]), encoding.quality)
+    return OutputFile(stem + encoding.suffix, encoded[0], quality=encoding.quality)
 
 
 class _Draft:
     """A reply without its data: measured first, and completed only if it fits."""
 
     def __init__(
-        self, answer: dict[str, Any], parts: list[_Part], told: list[str], *, images_list: bool, shared: bool
+        self, answer: dict[str, Any], files: list[OutputFile], told: list[str], *, images_list: bool, shared: bool
     ) -> None:
         outputs: list[dict[str, Any]] = []
         images: list[dict[str, Any]] = []
         self._slots: list[tuple[bytes, list[dict[str, Any]]]] = []
-        for part, filename in zip(parts, name_uniquely(part.file.filename for part in parts), strict=True):
-            entry: dict[str, Any] = {"type": part.file.kind, "filename": filename, "mime_type": part.file.mime_type}
-            if part.quality is not None:
-                entry["quality"] = part.quality
+        for file, filename in zip(files, name_uniquely(file.filename for file in files), strict=True):
+            entry: dict[str, Any] = {"type": file.kind, "filename": filename, "mime_type": file.mime_type}
+            if file.quality is not None:
+                entry["quality"] = file.quality
             holders = []
-            if images_list and part.file.kind == "image":
+            if images_list and file.kind == "image":
                 images.append({"filename": filename, "type": "base64", "data": ""})
                 holders.append(images[-1])
             if holders and shared:
@@ -154,7 +154,7 @@ class _Draft:
                 entry |= {"encoding": "base64", "data": ""}
                 holders.append(entry)
             outputs.append(entry)
-            self._slots.append((part.file.data, holders))
+            self._slots.append((file.data, holders))
         self._reply = {**answer, "outputs": outputs, "warnings": [*answer.get("warnings", ()), *told]}
         if images_list:
             self._reply["images"] = images
@@ -173,8 +173,8 @@ class _Draft:
         return self._reply
 
 
-def _tell_quality(parts: list[_Part], limit: int) -> str:
-    lowered = [part for part in parts if part.quality is not None]
+def _tell_quality(saved: list[OutputFile], sent: list[OutputFile], limit: int) -> str:
+    lowered = [file for before, file in zip(saved, sent, strict=True) if file is not before]
     if not lowered:
         return ""
     quality = lowered[0].quality

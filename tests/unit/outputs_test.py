@@ -84,6 +84,24 @@ def test_png_frames_are_sent_as_saved_where_png_is_asked_for() -> None:
     assert told(reply, "quality") == [None, None]
 
 
+def test_frames_that_comfyui_saved_as_they_are_to_be_sent_are_not_even_opened() -> None:
+    files = [OutputFile(f"frame_{n:04}.jpg", os.urandom(100), quality=95) for n in range(1, 13)]
+    reply = send(files)
+    assert [data(entry) for entry in reply["outputs"]] == [file.data for file in files]
+    assert told(reply, "quality") == [95] * 12
+    assert reply["warnings"] == ["w"]
+
+
+def test_frames_that_comfyui_saved_as_jpeg_are_lowered_further_where_they_do_not_fit() -> None:
+    files = [OutputFile(f"frame_{n:04}.jpg", encode(noise(64), "JPEG", quality=95), quality=95) for n in range(1, 13)]
+    limit = size(send(files)) * 2 // 3
+    reply = send(files, limit=limit)
+    (quality,) = {entry["quality"] for entry in reply["outputs"]}
+    assert 40 <= quality < 95
+    assert size(reply) <= limit
+    assert f"12 images are JPEG of quality {quality}" in reply["warnings"][-1]
+
+
 def test_webp_is_made_where_it_is_asked_for() -> None:
     entry = send(frames(1), frame_format="webp")["outputs"][0]
     assert (entry["filename"], entry["mime_type"], entry["quality"]) == ("frame_0001.webp", "image/webp", 90)
@@ -247,7 +265,7 @@ def test_no_reply_is_larger_than_its_limit(files: list[OutputFile], limit: int, 
     try:
         reply = send(files, limit=limit, **options)
     except OutputFailed:
-        as_saved = {**options, "frame_format": "original", "images_list": False}
+        as_saved = {**options, "frame_format": "original"}
         assert options["output"] == "video" or size(send(files, limit=ROOMY, **as_saved)) > limit
     else:
         assert size(reply) <= limit
