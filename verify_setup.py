@@ -18,17 +18,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import logging
 import os
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from checks import comfyui, machine, software
+from checks import bucket, comfyui, machine, software
 from checks.place import ROOT, Finding, Place, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 CHECKS: dict[str, Callable[[Place], Iterator[Finding]]] = {
     "python": software.check_python,
@@ -44,6 +45,7 @@ CHECKS: dict[str, Callable[[Place], Iterator[Finding]]] = {
     "disk": machine.check_disk,
     "memory": machine.check_memory,
     "gpu": machine.check_gpu,
+    "bucket": bucket.check_bucket,
 }
 SECRET_NAMES = re.compile("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 SHORTEST_SECRET = 6
@@ -52,9 +54,10 @@ SHORTEST_SECRET = 6
 def main(arguments: list[str]) -> int:
     """Run the checks that the command line asks for; returns the exit code."""
     options = _parser().parse_args(arguments)
+    logging.disable()  # what matters is in the findings
     place = Place(os.environ, options.lock.resolve(), options.quick)
     findings = []
-    for finding in look(place):
+    for finding in look(place, options.only):
         findings.append(finding)
         if not options.json:
             print(format_line(finding), flush=True)
@@ -69,7 +72,12 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead: fit, and the checks")
-    parser.add_argument("--quick", action="store_true", help="leave out what takes seconds: the SDK, models' structure")
+    parser.add_argument(
+        "--quick", action="store_true", help="leave out what takes seconds: the SDK, models' structure, the bucket"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=CHECKS, default=list(CHECKS), metavar="CHECK", help=", ".join(CHECKS)
+    )
     parser.add_argument(
         "--lock",
         type=Path,
@@ -80,9 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def look(place: Place) -> Iterator[Finding]:
-    """What every check finds, without secrets."""
-    for name in CHECKS:
+def look(place: Place, names: Sequence[str]) -> Iterator[Finding]:
+    """What the checks of these names find, without secrets."""
+    for name in names:
         for finding in run_check(name, place):
             yield clean(finding, place.environ)
 

@@ -4,4 +4,5 @@ place     the container or laptop that is looked at, and what a check finds ther
 software  Python, packages, the SDK, the handler, what keeps it from taking jobs
 comfyui   ComfyUI and what the default graph needs of it
 machine   models, volume, disk, memory, GPU
+bucket    where finished files go
 """

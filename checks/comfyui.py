@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import urllib.request
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from checks.place import ROOT, Finding, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 GRAPH = ROOT / "workflow_api.json"
 VERIFIED = "0.8.0"
@@ -18,16 +20,23 @@ TIMEOUT = 30.0
 JSON = dict[str, Any]
 
 
-def read_stats(place: Place) -> Mapping[str, Any] | None:
-    """ComfyUI's versions and devices; None where none answers."""
-    from worker import config
-    from worker.comfyui import ComfyUI
-    from worker.errors import ComfyUIUnavailable
-
+def read_stats(url: str) -> JSON | None:
+    """ComfyUI's versions (/system_stats); None where no ComfyUI answers."""
     try:
-        return ComfyUI(config.load(place.environ).comfyui_url).stats()
-    except (ComfyUIUnavailable, ValueError, LookupError, TypeError):  # or what answers is no ComfyUI
+        answer = _read(f"{url}/system_stats")
+        stats: JSON = {"stand_in": None, **answer["system"]}
+        return stats if "comfyui_version" in stats else None
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):  # or what answers is no ComfyUI
         return None
+
+
+def _read(url: str) -> JSON:
+    # With the standard library, as this must tell where the worker's packages are missing too; a proxy of the
+    # environment is not for the container's own ComfyUI.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=TIMEOUT) as response:
+        answer: JSON = json.load(response)
+    return answer
 
 
 def check_comfyui(place: Place) -> Iterator[Finding]:
@@ -35,18 +44,17 @@ def check_comfyui(place: Place) -> Iterator[Finding]:
     from worker import config
 
     url = config.load(place.environ).comfyui_url
-    stats = read_stats(place)
+    stats = read_stats(url)
     if stats is None:
         yield _absence(url, place)
         for check in ("nodes", "choices"):
             yield Finding(check, "not applicable", "no ComfyUI to ask")
         return
-    stand_in = stats.get("stand_in")
     yield _describe(url, stats, place)
-    schemas = _read_schemas(url)
+    schemas = _read(f"{url}/object_info")
     graph: JSON = json.loads(GRAPH.read_text(encoding="utf-8"))
-    yield _proof(_check_nodes(graph, schemas), stand_in)
-    yield _proof(_check_choices(graph, schemas), stand_in)
+    yield _proof(_check_nodes(graph, schemas), stats["stand_in"])
+    yield _proof(_check_choices(graph, schemas), stats["stand_in"])
 
 
 def _absence(url: str, place: Place) -> Finding:
@@ -60,8 +68,8 @@ def _absence(url: str, place: Place) -> Finding:
     return Finding("comfyui", "fail", f"no ComfyUI answers at {url}", advice)
 
 
-def _describe(url: str, stats: Mapping[str, Any], place: Place) -> Finding:
-    if stats.get("stand_in"):
+def _describe(url: str, stats: JSON, place: Place) -> Finding:
+    if stats["stand_in"]:
         advice = "for real clips, start ComfyUI or point COMFYUI_URL at one"
         return place.fault("comfyui", f"a stand-in answers at {url}, not ComfyUI: {stats['stand_in']}", advice)
     version = stats["comfyui_version"]
@@ -69,18 +77,6 @@ def _describe(url: str, stats: Mapping[str, Any], place: Place) -> Finding:
     if version != VERIFIED:
         return Finding("comfyui", "warning", found, f"the worker is tested on {VERIFIED}: prove this one with a job")
     return Finding("comfyui", "ok", found)
-
-
-def _read_schemas(url: str) -> JSON:
-    """The inputs of every node class that ComfyUI has."""
-    import requests
-
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy is not for the container's own ComfyUI
-        response = session.get(f"{url}/object_info", timeout=TIMEOUT)
-        response.raise_for_status()
-        schemas: JSON = response.json()
-    return schemas
 
 
 def _proof(finding: Finding, stand_in: object) -> Finding:

@@ -143,8 +143,10 @@ def check_gpu(place: Place) -> Iterator[Finding]:
 
 def _read_torch(place: Place) -> str | None:
     """The version of ComfyUI's torch; None: no ComfyUI tells."""
-    stats = read_stats(place)
-    return None if stats is None or stats.get("stand_in") else str(stats["pytorch_version"])
+    from worker import config
+
+    stats = read_stats(config.load(place.environ).comfyui_url)
+    return None if stats is None or stats["stand_in"] else str(stats["pytorch_version"])
 
 
 def _check_gpu(gpu: Gpu, torch: str | None, place: Place) -> Finding:
