@@ -14,6 +14,14 @@ MODEL_URLS = ("HUNYUAN_UNET_URL", "HUNYUAN_VAE_URL", "CLIP1_URL", "CLIP2_URL", "
 BUCKET_KEYS = ("BUCKET_ENDPOINT_URL", "BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY")
 MAX_EXPIRY = 604_800  # seconds: the longest that S3 signs a URL for
 MB = 1_000_000
+# Classes, as fnmatch patterns, of nodes that run code, open whatever path or address they are given, or leave files
+# outside the job's folder: ComfyUI's own by name, those of node packs by the words their names are made of.
+DENIED_NODES = (
+    "LoadImageDataSetFromFolder,LoadImageTextDataSetFromFolder,LoadTrainingDataset,Load3D,"
+    "Save*DataSetToFolder,SaveTrainingDataset,SaveLoRA,"
+    "VHS_Load*Path,*FromFolder*,*FromDir*,*FromPath*,*From[Uu][Rr][Ll]*,*LoadText*,*SaveText*,"
+    "*Python*,*Exec[A-Z]*,*Exec,*Eval[A-Z]*,*Eval,*[Ss]ubprocess*,*Shell*,*Bash*,*Terminal*"
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,12 @@ class Settings:
     """MAX_IMAGE_MEGAPIXELS, in pixels"""
     max_frames: int
     """MAX_FRAMES"""
+    concurrency: int
+    """WORKER_CONCURRENCY: jobs taken at once; ComfyUI runs their prompts one after the other."""
+    nodes_allow: tuple[str, ...]
+    """WORKFLOW_NODES_ALLOW: patterns of the only node classes that a caller's workflow may use; empty: any."""
+    nodes_deny: tuple[str, ...]
+    """WORKFLOW_NODES_DENY: patterns of those that it may not, also when allowed; default DENIED_NODES."""
     local_host: str
     """LOCAL_HOST: where the local endpoint listens."""
     local_port: int
@@ -111,6 +125,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         max_image_bytes=int(_number(environ, "MAX_IMAGE_MB", 20, 0.001, 1000) * MB),
         max_image_pixels=int(_number(environ, "MAX_IMAGE_MEGAPIXELS", 64, 0.001, 1000) * 1e6),
         max_frames=int(_number(environ, "MAX_FRAMES", 129, 1, 1000)),
+        concurrency=int(_number(environ, "WORKER_CONCURRENCY", 1, 1, 8)),
+        nodes_allow=_names(environ, "WORKFLOW_NODES_ALLOW", ""),
+        nodes_deny=_names(environ, "WORKFLOW_NODES_DENY", DENIED_NODES),
         local_host=environ.get("LOCAL_HOST") or "localhost",
         local_port=int(_number(environ, "LOCAL_PORT", 8000, 1, 65535)),
         log_level=_choice(environ, "LOG_LEVEL", "INFO", LOG_LEVELS),
@@ -192,6 +209,11 @@ def _number(environ: Mapping[str, str], name: str, default: float, low: float, h
     if not low <= value <= high:
         raise ConfigError(f"{name}={text!r} must be a number from {low} to {high}; default {default}")
     return value
+
+
+def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
+    names = (part.strip() for part in (environ.get(name) or default).split(","))
+    return tuple(part for part in names if part)
 
 
 def _choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
