@@ -98,7 +98,14 @@ class _Run:
         if warning := wanted.crop_warning(*shown):
             self._warnings.append(warning)
         facts = {"width": width, "height": height, "num_frames": wanted.num_frames, "fps": wanted.fps}
-        graph = workflow.fill(wanted, image_name=names[0], width=width, height=height, prefix=self.scope)
+        graph = workflow.fill(
+            wanted,
+            image_name=names[0],
+            width=width,
+            height=height,
+            prefix=self.scope,
+            frame_saver=self._comfyui.has_node(workflow.FRAME_SAVER),
+        )
         return graph, {"seed": wanted.seed, **facts}
 
     def _upload(self, picture: image.Image, stem: str) -> str:
@@ -134,13 +141,13 @@ class _Run:
         frame = 0
         files = []
         for file in saved:
-            name = PurePosixPath(file.filename)
+            name, quality = PurePosixPath(file.filename), None
             if file.node_id == graph.frames_node:
                 frame += 1
-                name = PurePosixPath(f"frame_{frame:04d}{name.suffix}")
+                name, quality = PurePosixPath(f"frame_{frame:04d}{name.suffix}"), graph.frame_quality
             elif file.node_id == graph.video_node:
                 name = PurePosixPath(f"clip{name.suffix}")
-            files.append(OutputFile(name.name, self._comfyui.fetch(file), file.animated))
+            files.append(OutputFile(name.name, self._comfyui.fetch(file), file.animated, quality))
         return files
 
     def _deliver(self, wanted: Request, files: list[OutputFile], answer: dict[str, Any], limit: int) -> dict[str, Any]:

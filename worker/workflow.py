@@ -11,6 +11,7 @@ from typing import Any
 from worker.errors import ConfigError, WorkflowRejected
 from worker.input_faults import cut
 from worker.request import Request, leaves_folder
+from worker.stills import LADDERS
 
 DEFAULT_GRAPH = Path(__file__).parent.parent / "workflow_api.json"
 
@@ -27,6 +28,9 @@ CUT_TO_LENGTH = "Cut to length"
 CREATE_VIDEO = "Create video"
 SAVE_VIDEO = "Save video"
 SAVE_FRAMES = "Save frames"
+
+FRAME_SAVER = "SaveFrames"
+"""The class of comfyui_nodes/ that takes SaveImage's place where ComfyUI has it."""
 
 MAX_NODES = 2000
 MAX_DEPTH = 32
@@ -57,6 +61,8 @@ class Graph:
     """Id of the default graph's video saver."""
     frames_node: str | None = None
     """Id of the default graph's frame saver, where frames are asked for."""
+    frame_quality: int | None = None
+    """Of the frames that it saves, where they lose something."""
     warnings: tuple[str, ...] = ()
 
     def title(self, node_id: str) -> str:
@@ -64,20 +70,24 @@ class Graph:
         return _title(self.nodes.get(node_id), node_id)
 
 
-def fill(request: Request, *, image_name: str, width: int, height: int, prefix: str) -> Graph:
+def fill(
+    request: Request, *, image_name: str, width: int, height: int, prefix: str, frame_saver: bool = False
+) -> Graph:
     """The default graph with the request's values.
 
     image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
+    frame_saver: ComfyUI has FRAME_SAVER, which then writes the frames as the answer is to have them.
     """
     nodes = json.loads(_default_text())
     ids = {_title(node, node_id): node_id for node_id, node in nodes.items()}
     for title, inputs in _inputs(request, image_name, width, height, prefix).items():
         nodes[_id(ids, title)]["inputs"].update(inputs)
-    frames_node: str | None = _id(ids, SAVE_FRAMES)
+    frames_node = _id(ids, SAVE_FRAMES)
     if request.output == "video":
         del nodes[frames_node]
-        frames_node = None
-    return Graph(nodes, video_node=ids[SAVE_VIDEO], frames_node=frames_node)
+        return Graph(nodes, video_node=ids[SAVE_VIDEO])
+    quality = _save_as_sent(nodes[frames_node], request.frame_format) if frame_saver else None
+    return Graph(nodes, video_node=ids[SAVE_VIDEO], frames_node=frames_node, frame_quality=quality)
 
 
 def _inputs(request: Request, image_name: str, width: int, height: int, prefix: str) -> dict[str, dict[str, Any]]:
@@ -95,6 +105,14 @@ def _inputs(request: Request, image_name: str, width: int, height: int, prefix: 
         SAVE_VIDEO: {"filename_prefix": f"{prefix}/clip"},
         SAVE_FRAMES: {"filename_prefix": f"{prefix}/frame"},
     }
+
+
+def _save_as_sent(node: dict[str, Any], frame_format: str) -> int | None:
+    """Have a SaveImage node write the first of the encodings that the answer tries; returns its quality."""
+    encoding = LADDERS[frame_format][0]
+    node["class_type"] = FRAME_SAVER
+    node["inputs"] |= {"format": encoding.format.lower(), "quality": encoding.quality or 100}
+    return encoding.quality
 
 
 @functools.cache

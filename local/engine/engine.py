@@ -47,7 +47,7 @@ class Engine:
         self._listener = listener
         self._clean_up = clean_up
         self._folders = Folders(home)
-        schemas = Schemas(self._folders, scenario.missing_models)
+        schemas = Schemas(self._folders, scenario.missing_models, scenario.missing_nodes)
         self._machine = Machine(schemas, self._folders, Faults(scenario), Interrupt(), metadata)
         self._queue = PromptQueue(self._announce_queue)
         self._sockets = Sockets(self._machine.faults, self._queue.remaining)

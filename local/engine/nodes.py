@@ -160,6 +160,7 @@ SAVERS: Mapping[str, Callable[..., savers.Output]] = {
     "PreviewImage": savers.preview_image,
     "SaveAnimatedPNG": savers.save_animated_png,
     "SaveAnimatedWEBP": savers.save_animated_webp,
+    "SaveFrames": savers.save_frames,
     "SaveImage": savers.save_image,
     "SaveVideo": savers.save_video,
     "SaveWEBM": savers.save_webm,

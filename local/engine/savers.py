@@ -26,6 +26,16 @@ def preview_image(bench: Workbench, *, images: Batch) -> Output:
     return _save_pngs(images, name, 1, bench.metadata)
 
 
+def save_frames(bench: Workbench, *, images: Batch, filename_prefix: str, format: str, quality: int) -> Output:  # noqa: A002  the input's name
+    """One JPEG, PNG or WebP per picture, without metadata."""
+    name = bench.folders.reserve(filename_prefix, "output", *images.size)
+    suffix = "jpg" if format == "jpeg" else format
+    files = [name.file(suffix, index) for index in range(images.length)]
+    for file, image in zip(files, images, strict=True):
+        image.save(name.folder / file, quality=quality, compress_level=4, method=2)
+    return {"images": [name.entry(file) for file in files]}
+
+
 def save_video(bench: Workbench, *, video: Video, filename_prefix: str, format: str, codec: str) -> Output:  # noqa: A002  the input's name
     """An mp4."""
     name = bench.folders.reserve(filename_prefix, "output", *video.images.size)

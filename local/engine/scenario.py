@@ -23,6 +23,8 @@ class Scenario:
     """This many interrupts, from the first, are answered 200 and have no effect."""
     missing_models: tuple[str, ...] = ()
     """Model files left out of every list, as if they were not on the disk."""
+    missing_nodes: tuple[str, ...] = ()
+    """Node classes that do not exist: without SaveFrames it is a ComfyUI that lacks the worker's own nodes."""
 
     refuse_ws: bool = False
     """The websocket's handshake is answered 503."""
@@ -61,7 +63,8 @@ class Scenario:
     def from_json(cls, text: str) -> "Scenario":
         """Read an object of the fields above; raises TypeError for an unknown one, ValueError for bad JSON."""
         values: dict[str, Any] = json.loads(text)
-        values["missing_models"] = tuple(values.get("missing_models", ()))
+        for name in ("missing_models", "missing_nodes"):
+            values[name] = tuple(values.get(name, ()))
         return cls(**values)
 
 

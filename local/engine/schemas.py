@@ -1,4 +1,4 @@
-"""The node classes' schemas: object_info.json as ComfyUI 0.8.0 served them, and two of our own beside them."""
+"""The node classes' schemas: object_info.json as ComfyUI 0.8.0 served them, and three more beside them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,8 @@ JSON = dict[str, Any]
 RECORDED = Path(__file__).with_name("object_info.json")
 """As served by a running ComfyUI 0.8.0, model lists included."""
 ADDED = Path(__file__).with_name("object_info_added.json")
-"""PreviewImage and SaveAnimatedPNG were not recorded: written by us after what they were seen to do."""
+"""SaveFrames, of comfyui_nodes/, as ComfyUI 0.8.0 served it. PreviewImage and SaveAnimatedPNG were not recorded:
+written by us after what they were seen to do."""
 
 _MODEL_INPUTS = {
     "clip_vision": ("CLIPVisionLoader", "clip_name"),
@@ -57,10 +58,13 @@ class Input:
 class Schemas:
     """What nodes there are; LoadImage's list is live."""
 
-    def __init__(self, folders: Folders, missing_models: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folders: Folders, missing_models: tuple[str, ...] = (), missing_nodes: tuple[str, ...] = ()
+    ) -> None:
         self._folders = folders
         schemas = {**json.loads(RECORDED.read_text()), **json.loads(ADDED.read_text())}
-        self._schemas: JSON = _without(schemas, set(missing_models))
+        present = {name: schema for name, schema in schemas.items() if name not in missing_nodes}
+        self._schemas: JSON = _without(present, set(missing_models))
 
     def __contains__(self, class_type: object) -> bool:
         return isinstance(class_type, str) and class_type in self._schemas

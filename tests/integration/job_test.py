@@ -54,6 +54,22 @@ def test_the_owners_request_with_a_picture_of_one_pixel_returns_16_frames(engine
     assert (answer["width"], answer["height"]) == (720, 1280)
 
 
+@pytest.mark.parametrize("frame_format", ["auto", "png", "webp"])
+def test_with_and_without_the_own_frame_saver_the_same_frames_come_in_the_same_order(engine, run, small, frame_format):
+    wanted = small(num_frames=12, output="frames", frame_format=frame_format)
+    with preview.start(scenario=preview.Scenario(step_seconds=0.01, missing_nodes=("SaveFrames",))) as plain:
+        fast, slow = run(engine, wanted), run(plain, wanted)
+    assert len(fast["outputs"]) == 12
+    assert [{**frame, "data": ""} for frame in fast["outputs"]] == [{**frame, "data": ""} for frame in slow["outputs"]]
+    pictures = [
+        [Image.open(io.BytesIO(base64.b64decode(frame["data"]))) for frame in answer["outputs"]]
+        for answer in (fast, slow)
+    ]
+    assert [picture.size for picture in pictures[0]] == [(96, 64)] * 12
+    assert [picture.tobytes() for picture in pictures[0]] == [picture.tobytes() for picture in pictures[1]]
+    assert len({picture.tobytes() for picture in pictures[0]}) == 12
+
+
 def test_output_video_leaves_the_frames_out(engine, run, small):
     answer = run(engine, small(output="video"))
     assert [output["mime_type"] for output in answer["outputs"]] == ["video/mp4"]

@@ -13,7 +13,7 @@ ORDER = [
     ["errors", "logs"],
     ["config"],
     ["models"],
-    ["input_faults", "request", "workflow", "stills", "output_file", "image", "comfyui"],
+    ["input_faults", "request", "stills", "workflow", "output_file", "image", "comfyui"],
     ["progress", "outputs", "startup"],
     ["job"],
 ]

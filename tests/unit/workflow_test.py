@@ -30,9 +30,10 @@ FULL = {
 Node = dict[str, Any]
 
 
-def filled(**fields: Any) -> Graph:
+def filled(frame_saver: bool = False, **fields: Any) -> Graph:
     request = parse({**FULL, **fields}, SETTINGS)
-    return fill(request, image_name="job/start.png", width=request.width, height=request.height, prefix="job")
+    size = {"width": request.width, "height": request.height}
+    return fill(request, image_name="job/start.png", prefix="job", frame_saver=frame_saver, **size)
 
 
 def adapted(workflow: Any, uploads: dict[str, str] | None = None, image_name: str | None = None) -> Graph:
@@ -98,6 +99,23 @@ def test_video_and_frames_are_cut_to_the_length_and_saved_in_the_jobs_folder() -
     assert graph.frames_node is not None
     assert graph.nodes[graph.video_node]["class_type"] == "SaveVideo"
     assert graph.nodes[graph.frames_node]["class_type"] == "SaveImage"
+
+
+@pytest.mark.parametrize(
+    ("frame_format", "encoding", "quality"), [("auto", "jpeg", 95), ("jpeg", "jpeg", 95), ("webp", "webp", 90)]
+)
+def test_where_comfyui_has_the_frame_saver_it_writes_what_will_be_sent(frame_format, encoding, quality) -> None:
+    graph = filled(frame_saver=True, frame_format=frame_format)
+    (inputs,) = inputs_of(graph, "SaveFrames")
+    assert inputs["filename_prefix"] == "job/frame"
+    assert (inputs["format"], inputs["quality"]) == (encoding, quality)
+    assert graph.title(graph.frames_node or "") == "Save frames"
+    assert not inputs_of(graph, "SaveImage")
+
+
+def test_the_frame_saver_keeps_every_pixel_where_png_is_asked_for() -> None:
+    assert inputs_of(filled(frame_saver=True, frame_format="png"), "SaveFrames")[0]["format"] == "png"
+    assert not inputs_of(filled(frame_saver=True, output="video"), "SaveFrames")
 
 
 def test_frames_that_nobody_wants_are_not_saved_and_the_video_always_is() -> None:

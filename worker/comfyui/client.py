@@ -78,6 +78,10 @@ class ComfyUI:
         stats = self._request("GET", "/system_stats").json()
         return {**stats["system"], "devices": stats["devices"]}
 
+    def has_node(self, class_type: str) -> bool:
+        """Whether there is a node class of that name (/object_info)."""
+        return class_type in self._request("GET", f"/object_info/{class_type}").json()
+
     def upload(self, data: bytes, filename: str, subfolder: str) -> str:
         """Store a picture under input/`subfolder` and return the name by which LoadImage finds it."""
         fields = {"subfolder": subfolder, "type": "input", "overwrite": "true"}
