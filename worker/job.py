@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from worker import image, outputs, request, workflow
-from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, stop
+from worker import image, request, video, workflow
+from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, set_aside, stop
 from worker.config import MB, Settings
-from worker.errors import OutputFailed, WorkerError
+from worker.delivery import Delivery
+from worker.errors import JobCancelled, OutputFailed, WorkerError
 from worker.output_file import OutputFile
 from worker.progress import Progress
 from worker.request import Request
@@ -63,19 +64,18 @@ class _Run:
         with self._timed("total"):
             with self._timed("prepare"):
                 wanted = request.parse(job.get("input"), self._settings)
+                delivery = Delivery(wanted.delivery, job, self._settings, self._limits.cancelled)
                 self._note_stand_in()
                 graph, facts = self._prepare(wanted)
             prompt = Prompt(str(uuid.uuid4()), graph)
             with self._timed("execution"):
                 self.saved = self._execute(prompt)
-            with self._timed("fetch"):
-                files = self._fetch(graph)
-            if graph.frames_node and (delivered := sum(file.kind == "image" for file in files)) != wanted.num_frames:
-                facts["num_frames"] = delivered
-                self._warnings.append(f"ComfyUI delivered {delivered} frames instead of {wanted.num_frames}")
-            with self._timed("encode"):
-                answer = {"status": "success", "prompt_id": prompt.id, **facts}
-                answer = self._deliver(wanted, files, answer, _reply_limit(str(job.get("id")), self._settings))
+            answer = {"status": "success", "prompt_id": prompt.id, **facts}
+            try:
+                answer = self._finish(wanted, graph, answer, delivery)
+            except Exception as error:
+                self._save_files(delivery.name, error)
+                raise
         return {**answer, "timings": self._timings}
 
     def _note_stand_in(self) -> None:
@@ -150,17 +150,37 @@ class _Run:
             files.append(OutputFile(name.name, self._comfyui.fetch(file), file.animated, quality))
         return files
 
-    def _deliver(self, wanted: Request, files: list[OutputFile], answer: dict[str, Any], limit: int) -> dict[str, Any]:
+    def _finish(self, wanted: Request, graph: Graph, answer: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
+        """The answer with the files that the prompt saved, looked at and on their way to the caller."""
         custom = wanted.workflow is not None
-        frame_format = "original" if custom and wanted.frame_format == "auto" else wanted.frame_format
-        return outputs.deliver(
-            files,
-            {**answer, "warnings": self._warnings},
-            output=wanted.output,
-            frame_format=frame_format,
-            limit=limit,
-            images_list=custom,
-        )
+        with self._timed("fetch"):
+            files = self._fetch(graph)
+        with self._timed("check"):
+            checked = video.check(files) if custom else video.check(files, wanted.num_frames, wanted.fps)
+            self._warnings += checked.warnings
+            facts = {} if custom else checked.facts
+            frames = sum(file.kind == "image" for file in files)
+            if graph.frames_node and frames != wanted.num_frames:
+                facts["num_frames"] = frames
+                self._warnings.append(f"ComfyUI delivered {frames} frames instead of {wanted.num_frames}")
+        with self._timed("deliver"):
+            return delivery.send(
+                checked.files,
+                {**answer, **facts, "warnings": self._warnings},
+                output=wanted.output,
+                frame_format="original" if custom and wanted.frame_format == "auto" else wanted.frame_format,
+                limit=_reply_limit(delivery.name, self._settings),
+                images_list=custom,
+            )
+
+    def _save_files(self, name: str, error: Exception) -> None:
+        """Keep what ComfyUI made, minutes of a GPU's work, where an operator finds it."""
+        if isinstance(error, JobCancelled) or not self._settings.comfyui_dir:
+            return
+        if kept := set_aside(self._settings.comfyui_dir, self.scope, name):
+            log.error("the job's files are kept in %s", kept)
+            if isinstance(error, WorkerError):
+                error.details["recovered"] = str(kept)
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

@@ -3,8 +3,9 @@
 import base64
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -40,6 +41,65 @@ def deliver(
         if reply is not None:
             return reply
     raise _nothing_fits(ordered, output, limit)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file lies outside the reply: behind a URL, or at a path of the volume."""
+
+    url: str = ""
+    path: str = ""
+    s3: Mapping[str, str] | None = None
+    """The same file in RunPod's S3 API: endpoint_url, region, bucket, key."""
+
+    def entry(self) -> dict[str, Any]:
+        """What an entry of `outputs` says of it."""
+        if self.url:
+            return {"encoding": "url", "data": self.url}
+        return {"encoding": "volume", "path": self.path, **({"s3": dict(self.s3)} if self.s3 else {})}
+
+    def image(self) -> dict[str, str]:
+        """The same for worker-comfyui's `images`."""
+        return {"type": "s3_url", "data": self.url} if self.url else {"type": "volume", "data": self.path}
+
+
+def refer(
+    files: Sequence[OutputFile],
+    answer: dict[str, Any],
+    *,
+    output: str,
+    frame_format: str,
+    limit: int,
+    images_list: bool,
+    store: Callable[[list[OutputFile]], list[Place]],
+) -> dict[str, Any]:
+    """Complete `answer` like `deliver`, but with the places in which `store` puts the files, all in the first encoding.
+
+    `store` gets them with names of their own and raises OutputFailed, as this does where the places do not fit.
+    """
+    ordered = sorted(files, key=lambda file: file.kind != "video")
+    chosen, loss = next(_choose(ordered, output), (None, ""))
+    if chosen is None:
+        raise _nothing_fits(ordered, output, limit)
+    sent = _encode_all(chosen, LADDERS[frame_format][0], fallback=False)
+    sent = [
+        replace(file, filename=name) for file, name in zip(sent, name_uniquely(f.filename for f in sent), strict=True)
+    ]
+    placed = list(zip(sent, store(sent), strict=True))
+    reply = {**answer, "outputs": [_describe(file) | place.entry() for file, place in placed]}
+    reply["warnings"] = [*answer.get("warnings", ()), *([loss] if loss else [])]
+    if images_list:
+        pictures = [(file.filename, place) for file, place in placed if file.kind == "image"]
+        reply["images"] = [{"filename": filename, **place.image()} for filename, place in pictures]
+    if (size := len(json.dumps({"output": reply}, ensure_ascii=False).encode())) > limit:
+        raise OutputFailed(f"the list of {len(sent)} files has {_mb(size)}, and the reply may have {_mb(limit)}")
+    return reply
+
+
+def _describe(file: OutputFile) -> dict[str, Any]:
+    """The part of an entry that does not depend on where the data are."""
+    entry: dict[str, Any] = {"type": file.kind, "filename": file.filename, "mime_type": file.mime_type}
+    return entry if file.quality is None else {**entry, "quality": file.quality}
 
 
 def _choose(files: list[OutputFile], output: str) -> Iterator[tuple[list[OutputFile], str]]:
@@ -141,9 +201,7 @@ class _Draft:
         images: list[dict[str, Any]] = []
         self._slots: list[tuple[bytes, list[dict[str, Any]]]] = []
         for file, filename in zip(files, name_uniquely(file.filename for file in files), strict=True):
-            entry: dict[str, Any] = {"type": file.kind, "filename": filename, "mime_type": file.mime_type}
-            if file.quality is not None:
-                entry["quality"] = file.quality
+            entry = _describe(replace(file, filename=filename))
             holders = []
             if images_list and file.kind == "image":
                 images.append({"filename": filename, "type": "base64", "data": ""})

@@ -115,6 +115,11 @@ class Request(BaseModel):
     frame_format: Literal["auto", "png", "jpeg", "webp"] = Field(
         "auto", description="The frames' format. auto is JPEG, as good as the reply's limit allows."
     )
+    delivery: Literal["auto", "inline", "bucket", "volume"] = Field(
+        "auto",
+        description="Where the files come: in the reply (inline), by URL from a bucket, or on the network volume. "
+        "auto: the bucket, if the job or the endpoint has one, else the reply.",
+    )
     workflow: dict[str, Any] | None = Field(
         None, repr=False, description="Your own graph in ComfyUI's API format, run instead of the default one."
     )

@@ -13,8 +13,8 @@ ORDER = [
     ["errors", "logs"],
     ["config"],
     ["models"],
-    ["input_faults", "request", "stills", "workflow", "output_file", "image", "comfyui"],
-    ["progress", "outputs", "startup"],
+    ["input_faults", "request", "fit", "stills", "node_rules", "workflow", "output_file", "image", "comfyui"],
+    ["video", "storage", "s3_config", "progress", "outputs", "delivery", "startup"],
     ["job"],
 ]
 PROGRAMS = {"handler.py", "test_runpod_local.py", "test_handler_directly.py", "verify_setup.py"}
@@ -76,13 +76,23 @@ def test_the_client_programs_need_nothing_of_the_worker():
     assert importers("local", "client", "test_runpod_local.py") == set()
 
 
-def test_the_sdk_is_met_in_the_handler_and_its_guarded_fetch_in_the_image_room():
-    assert importers("runpod", "handler.py", "worker", "client") == {"handler.py", "worker/image.py"}
-    used = {name for _, tree in sources("worker/image.py") for name in imports(tree) if name.startswith("runpod")}
+def test_the_sdk_is_met_in_the_handler_and_its_guard_where_callers_name_addresses():
+    guarded = ("worker/image.py", "worker/s3_config.py")
+    assert importers("runpod", "handler.py", "worker", "client") == {"handler.py", *guarded}
+    used = {name for _, tree in sources(*guarded) for name in imports(tree) if name.startswith("runpod")}
     assert used == {"runpod.serverless.utils", "runpod.serverless.utils.rp_ssrf"}
 
 
-@pytest.mark.parametrize(("module", "owner"), [("websocket", "worker/comfyui/"), ("urllib3", "worker/comfyui/")])
+@pytest.mark.parametrize(
+    ("module", "owner"),
+    [
+        ("websocket", "worker/comfyui/"),
+        ("urllib3", "worker/comfyui/"),
+        ("boto3", "worker/storage.py"),
+        ("botocore", "worker/storage.py"),
+        ("av", "worker/video.py"),
+    ],
+)
 def test_a_library_has_one_room(module, owner):
     assert importers(module, "worker")
     assert all(file.startswith(owner) for file in importers(module, "worker", "handler.py"))

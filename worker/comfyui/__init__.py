@@ -5,7 +5,7 @@ What is relied on was observed on ComfyUI 0.8.0; docs/ARCHITECTURE.md lists what
 
 from worker.comfyui.client import ComfyUI, Prompt, SavedFile
 from worker.comfyui.events import Event, Events
-from worker.comfyui.folders import clear
+from worker.comfyui.folders import clear, set_aside
 from worker.comfyui.follow import Limits, follow, stop
 
-__all__ = ["ComfyUI", "Event", "Events", "Limits", "Prompt", "SavedFile", "clear", "follow", "stop"]
+__all__ = ["ComfyUI", "Event", "Events", "Limits", "Prompt", "SavedFile", "clear", "follow", "set_aside", "stop"]

@@ -9,6 +9,9 @@ from worker.comfyui.client import SavedFile
 
 log = logging.getLogger(__name__)
 
+_RECOVERED = "recovered"
+_RECOVERED_MOST = 10  # jobs: more would fill the disk
+
 
 def clear(comfyui_dir: Path, scope: str, files: Iterable[SavedFile]) -> None:
     """Remove input/`scope`, output/`scope` and the `files` that nodes saved elsewhere; what is gone already is fine."""
@@ -21,3 +24,23 @@ def clear(comfyui_dir: Path, scope: str, files: Iterable[SavedFile]) -> None:
         path = (home / file.subfolder / file.filename).resolve()
         if home in path.parents:
             path.unlink(missing_ok=True)
+
+
+def set_aside(comfyui_dir: Path, scope: str, name: str) -> Path | None:
+    """Move output/`scope` to output/recovered/`name`, out of `clear`'s reach; None where there is nothing, or no way.
+
+    Only the latest few are kept. A move needs no room on the disk.
+    """
+    source, home = comfyui_dir / "output" / scope, comfyui_dir / "output" / _RECOVERED
+    target = home / name
+    try:
+        home.mkdir(exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        source.rename(target)
+        kept = sorted(home.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    except OSError as error:
+        log.warning("no files of the job are kept: %s", error)
+        return None
+    for folder in kept[:-_RECOVERED_MOST]:
+        shutil.rmtree(folder, ignore_errors=True)
+    return target

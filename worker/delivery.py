@@ -1,0 +1,96 @@
+"""How finished files reach the caller: by a bucket, in the reply, or on the network volume, and what if one fails."""
+
+import logging
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker import input_faults, outputs, s3_config, storage
+from worker.config import BUCKET_KEYS, Settings
+from worker.errors import JobCancelled, OutputFailed
+from worker.output_file import OutputFile
+from worker.outputs import Place
+from worker.storage import Item
+
+log = logging.getLogger(__name__)
+
+WAYS = ("bucket", "inline", "volume")
+_FOLDER = "outputs"  # on the volume
+_TOLD = {"bucket": "the bucket", "inline": "the reply", "volume": "the network volume"}
+_MISSING = {
+    "bucket": f"there is none: send s3Config beside input, or set {', '.join(BUCKET_KEYS)} on the endpoint",
+    "volume": "there is none that this worker can write to: attach a network volume to the endpoint",
+}
+
+
+class Delivery:
+    """The ways that are open to one job, in the order in which they are tried."""
+
+    def __init__(self, wanted: str, job: Mapping[str, Any], settings: Settings, cancelled: threading.Event) -> None:
+        """`wanted`: one of WAYS, or "auto": the bucket if there is one, else the reply, which worker-comfyui does too.
+
+        A bucket of the job's own (`s3Config`) goes before the worker's. Raises InvalidInput where there is no such way,
+        before any work is done.
+        """
+        self._settings, self._cancelled = settings, cancelled
+        # The job's id, as the name of a folder: a bucket's, the volume's, or that of files nobody could deliver.
+        self.name = re.sub(r"[^A-Za-z0-9_-]", "_", str(job.get("id")))[:128]
+        self._bucket = s3_config.parse(job.get("s3Config"), settings) or settings.bucket
+        usable = {"bucket": self._bucket is not None, "inline": True, "volume": storage.is_writable(settings.volume)}
+        first = wanted if wanted != "auto" else next(way for way in WAYS if usable[way])
+        if not usable[first]:
+            raise input_faults.invalid_input({"delivery": f"is {first}, and {_MISSING[first]}"})
+        self.ways = (first, *(way for way in WAYS if way != first and usable[way]))
+
+    def send(self, files: Sequence[OutputFile], answer: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """Complete `answer` with the files; `options` are those of outputs.deliver.
+
+        A way that fails is told in `warnings`, and the next is tried; raises OutputFailed when all of them failed.
+        """
+        failed: dict[str, OutputFailed] = {}
+        for way in self.ways:
+            told = [f"{_TOLD[other]} failed: {error.message}" for other, error in failed.items()]
+            warnings = [*answer.get("warnings", ()), *(f"{text}; the files are in {_TOLD[way]}" for text in told)]
+            try:
+                return self._send(way, files, {**answer, "warnings": warnings}, options)
+            except OutputFailed as error:
+                if self._cancelled.is_set():
+                    raise JobCancelled("the platform cancelled the job") from error
+                log.warning("delivery by %s failed: %s", way, error.message)
+                failed[way] = error
+        raise _all_failed(failed)
+
+    def _send(
+        self, way: str, files: Sequence[OutputFile], answer: dict[str, Any], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        if way == "inline":
+            return outputs.deliver(files, answer, **options)
+        store = self._upload if way == "bucket" else self._keep
+        return outputs.refer(files, answer, **options, store=store)
+
+    def _upload(self, files: Sequence[OutputFile]) -> list[Place]:
+        assert self._bucket
+        items = [Item(f"{self.name}/{file.filename}", file.data, file.mime_type) for file in files]
+        return [Place(url=url) for url in storage.upload(self._bucket, items, self._cancelled)]
+
+    def _keep(self, files: Sequence[OutputFile]) -> list[Place]:
+        volume = self._settings.volume
+        items = [Item(file.filename, file.data, file.mime_type) for file in files]
+        paths = storage.keep(volume / _FOLDER / self.name, items)
+        return [Place(path=str(path), s3=self._s3(path.relative_to(volume).as_posix())) for path in paths]
+
+    def _s3(self, key: str) -> dict[str, str] | None:
+        """Where RunPod's S3 API shows a file of the volume. https://docs.runpod.io/storage/s3-api"""
+        bucket, datacenter = self._settings.volume_id, self._settings.datacenter
+        if not (bucket and datacenter):
+            return None
+        endpoint = f"https://s3api-{datacenter.lower()}.runpod.io"
+        return {"endpoint_url": endpoint, "region": datacenter, "bucket": bucket, "key": key}
+
+
+def _all_failed(failed: Mapping[str, OutputFailed]) -> OutputFailed:
+    if len(failed) == 1:
+        return next(iter(failed.values()))
+    details = {name: value for error in failed.values() for name, value in error.details.items()}
+    return OutputFailed("; ".join(f"{_TOLD[way]} failed: {error.message}" for way, error in failed.items()), **details)

@@ -1,0 +1,174 @@
+"""The finished video before it is sent: what it shows, whether that was asked for, and its index moved to the front."""
+
+import logging
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+from worker.errors import OutputFailed
+from worker.output_file import OutputFile
+
+log = logging.getLogger(__name__)
+
+# FFmpeg's readers by suffix: left to guess, it would also follow a playlist's links.
+_READERS = {".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".webm": "matroska", ".mkv": "matroska"}
+_INDEX_IN_FRONT = (".mp4", ".mov", ".m4v")
+_CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+_OFFSETS = {b"stco": "I", b"co64": "Q"}
+_SAMPLES = 8
+_SAMPLE_SIDE = 64  # pixels
+_DARK = 16  # of 255: the brightest that a sample of a black frame shows
+_FPS_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a video file holds when it is decoded."""
+
+    width: int
+    height: int
+    frames: int
+    fps: float
+    black: bool
+    """Whether the frames looked at, the start picture apart, show nothing at all."""
+
+
+@dataclass
+class Checked:
+    """Files fit to be sent, the facts of the first video, and what to tell the caller."""
+
+    files: list[OutputFile] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check(files: Sequence[OutputFile], frames: int | None = None, fps: float | None = None) -> Checked:
+    """Look at every video among the files, and put its index in front.
+
+    With `frames` and `fps`, what was asked for: they are compared, and a video that cannot be decoded is left out;
+    raises OutputFailed when nothing else is there. Without, the video of a caller's graph goes as it is.
+    """
+    checked = Checked()
+    for file in files:
+        if file.suffix not in _READERS:
+            checked.files.append(file)
+            continue
+        try:
+            clip = inspect(file)
+        except OutputFailed as error:
+            if frames is None:
+                checked.files.append(file)
+            elif len(files) == 1:
+                raise
+            checked.warnings.append(error.message if frames is None else f"{error.message}; it is not sent")
+            continue
+        checked.files.append(replace(file, data=put_index_first(file)))
+        checked.warnings += _differences(clip, file.filename, frames, fps)
+        checked.facts = checked.facts or _facts(clip, fps)
+    return checked
+
+
+def inspect(file: OutputFile) -> Clip:
+    """Decode every frame; raises OutputFailed where the file cannot be read to its end or has no frame."""
+    try:
+        with av.open(BytesIO(file.data), format=_READERS[file.suffix]) as container:
+            clip = _decode(container)
+    except (FFmpegError, IndexError) as error:
+        log.warning("%s, %d bytes, cannot be decoded: %s", file.filename, len(file.data), error)
+        raise OutputFailed(f"the video {file.filename} cannot be decoded: {type(error).__name__}") from error
+    if not clip.frames:
+        raise OutputFailed(f"the video {file.filename} has no frames")
+    return clip
+
+
+def _decode(container: Any) -> Clip:
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    step = max(1, stream.frames // _SAMPLES)
+    frames = 0
+    dark: list[bool] = []
+    for frame in container.decode(stream):
+        if frames % step == 0 and all(dark[1:]):
+            dark.append(_is_dark(frame))
+        frames += 1
+    fps = float(stream.average_rate or stream.guessed_rate or 0)
+    return Clip(stream.width, stream.height, frames, fps, all(dark[1:] or dark))
+
+
+def _is_dark(frame: Any) -> bool:
+    small = frame.reformat(width=_SAMPLE_SIDE, height=_SAMPLE_SIDE, format="gray")
+    return max(bytes(small.planes[0])) <= _DARK
+
+
+def _facts(clip: Clip, fps: float | None) -> dict[str, Any]:
+    """The clip's facts, for the answer; its rate as it was asked for where it is that."""
+    rate = fps if fps and abs(clip.fps - fps) <= _FPS_TOLERANCE else round(clip.fps, 3)
+    return {"width": clip.width, "height": clip.height, "num_frames": clip.frames, "fps": rate}
+
+
+def _differences(clip: Clip, name: str, frames: int | None, fps: float | None) -> Iterator[str]:
+    if frames and clip.frames != frames:
+        yield f"the video {name} has {clip.frames} frames instead of {frames}"
+    if fps and abs(clip.fps - fps) > _FPS_TOLERANCE:
+        yield f"the video {name} has {clip.fps:g} frames per second instead of {fps:g}"
+    if clip.black:
+        yield (
+            f"the video {name} is black. Some attention kernels do that with this model: where COMFYUI_ARGS has "
+            "--use-sage-attention or the like, leave it out"
+        )
+
+
+def put_index_first(file: OutputFile) -> bytes:
+    """The file with its `moov` box before its `mdat`, so that a player starts before it has the whole file.
+
+    Frames and metadata stay as they are. A file that has it so, or is built otherwise, comes back unchanged.
+    https://developer.apple.com/documentation/quicktime-file-format
+    """
+    data = file.data
+    if file.suffix not in _INDEX_IN_FRONT:
+        return data
+    try:
+        boxes = list(_boxes(data, 0, len(data)))
+        ((first, last),) = [(start, stop) for kind, start, _, stop in boxes if kind == b"moov"]
+        media = [start for kind, start, _, _ in boxes if kind == b"mdat"]
+        if max(media) > first or any(kind == b"moof" for kind, *_ in boxes):
+            return data
+        index = bytearray(data[first:last])
+        _shift(index, 0, len(index), by=len(index))
+    except (ValueError, struct.error) as error:
+        log.info("%s keeps its order of boxes: %s %s", file.filename, type(error).__name__, error)
+        return data
+    view = memoryview(data)
+    return b"".join((view[: min(media)], index, view[min(media) : first], view[last:]))
+
+
+def _boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[tuple[bytes, int, int, int]]:
+    """Each box between start and end as kind, its start, its content's start and its end."""
+    while start < end:
+        size, kind = struct.unpack_from(">I4s", data, start)
+        content = start + 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, content)
+            content += 8
+        stop = start + size if size else end
+        if not content <= stop <= end:
+            raise ValueError(f"box {kind!r} at {start} ends at {stop}")
+        yield kind, start, content, stop
+        start = stop
+
+
+def _shift(index: bytearray, start: int, end: int, *, by: int) -> None:
+    """Add `by` to the place of every chunk of frames that the index names."""
+    for kind, _, content, stop in _boxes(index, start, end):
+        if kind in _CONTAINERS:
+            _shift(index, content, stop, by=by)
+        elif kind in _OFFSETS:
+            (count,) = struct.unpack_from(">I", index, content + 4)
+            layout = f">{count}{_OFFSETS[kind]}"
+            places = struct.unpack_from(layout, index, content + 8)
+            struct.pack_into(layout, index, content + 8, *(place + by for place in places))
