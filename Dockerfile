@@ -1,0 +1,79 @@
+# syntax=docker/dockerfile:1
+# The worker's image: ComfyUI at one commit in its own environment, the worker in another one, without torch.
+# docker build .                          CUDA 12.4: GPUs up to Hopper, drivers from 550
+# docker build --build-arg CUDA=cu128 .   CUDA 12.8: Blackwell too, drivers from 570
+ARG CUDA=cu124
+
+# NVIDIA's smallest variants: torch's wheels bring the CUDA libraries, so the base adds the driver's requirements only.
+FROM nvidia/cuda:12.4.1-base-ubuntu22.04 AS base-cu124
+FROM nvidia/cuda:12.8.1-base-ubuntu22.04 AS base-cu128
+
+# hadolint ignore=DL3006 # both bases have a version
+FROM base-${CUDA} AS system
+# hadolint ignore=DL3008 # the archive keeps only the latest version of each package
+RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 tini \
+    && apt-get clean \
+    && python3 --version && tini --version
+
+FROM system AS build
+# hadolint ignore=DL3008
+RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends git python3-venv \
+    && apt-get clean \
+    && git --version && python3 -m venv --help >/dev/null
+
+FROM build AS comfyui
+ARG CUDA
+COPY requirements/install_comfyui.sh requirements/comfyui-${CUDA}.txt /build/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /build/install_comfyui.sh environment /opt/comfyui-venv /build/comfyui-${CUDA}.txt
+# Unset, they are the script's: release 0.8.0.
+ARG COMFYUI_REPOSITORY
+ARG COMFYUI_COMMIT
+RUN /build/install_comfyui.sh tree /comfyui /opt/comfyui-venv && rm -rf /comfyui/.git /comfyui/user
+
+FROM build AS worker
+COPY requirements/worker.txt /build/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv /opt/worker-venv \
+    && /opt/worker-venv/bin/python -m pip install --no-deps --only-binary :all: --require-hashes -r /build/worker.txt \
+    && /opt/worker-venv/bin/python -m pip check \
+    && /opt/worker-venv/bin/python -c "import runpod; print('runpod', runpod.__version__)"
+
+# It runs as root: a network volume belongs to root, and downloaded models are saved there for the next worker.
+FROM system
+COPY --from=comfyui /opt/comfyui-venv /opt/comfyui-venv
+COPY --from=comfyui /comfyui /comfyui
+COPY --from=worker /opt/worker-venv /opt/worker-venv
+# LOCAL_HOST: without a queue of RunPod's the handler starts a local endpoint, to be reached through docker run -p.
+ENV PATH=/opt/worker-venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    COMFYUI_DIR=/comfyui \
+    COMFYUI_PYTHON=/opt/comfyui-venv/bin/python \
+    LOCAL_HOST=0.0.0.0
+WORKDIR /worker
+COPY workflow_api.json builder.sh handler.py verify_setup.py ./
+COPY requirements requirements
+COPY checks checks
+COPY worker worker
+# Of the stand-ins, only the endpoint: here it is ComfyUI that answers, never the preview engine.
+COPY local/__init__.py local/
+COPY local/endpoint local/endpoint
+COPY comfyui_nodes /comfyui/custom_nodes/hunyuan_worker
+RUN python -m compileall -q . /comfyui/custom_nodes \
+    && python -c "import handler, verify_setup" \
+    && PYTHONPATH=/comfyui/custom_nodes "$COMFYUI_PYTHON" -c "import hunyuan_worker" \
+    && bash -n builder.sh
+EXPOSE 8188 8000
+ENTRYPOINT ["/usr/bin/tini", "--", "/worker/builder.sh"]
+CMD ["python", "-u", "handler.py"]
+
+ARG WORKER_VERSION=dev
+ARG WORKER_COMMIT=unknown
+ENV WORKER_VERSION=$WORKER_VERSION WORKER_COMMIT=$WORKER_COMMIT
+LABEL org.opencontainers.image.title="HunyuanVideo 1.5 worker" \
+      org.opencontainers.image.version=$WORKER_VERSION \
+      org.opencontainers.image.revision=$WORKER_COMMIT

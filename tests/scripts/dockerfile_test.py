@@ -1,0 +1,166 @@
+"""The image's definition, as far as it can be judged without building it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+CUDAS = ("cu124", "cu128")
+SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|API_KEY|ACCESS_KEY)", re.IGNORECASE)
+
+
+class Instruction(NamedTuple):
+    name: str
+    value: str
+
+
+def instructions() -> list[Instruction]:
+    """The Dockerfile's instructions, each on one line, without comments."""
+    lines = [line for line in DOCKERFILE.splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [Instruction(*line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]
+
+
+def only(name: str) -> str:
+    (value,) = [instruction.value for instruction in instructions() if instruction.name == name]
+    return value
+
+
+def copied() -> Iterator[tuple[str, str]]:
+    """Every source in the project with its destination, for each CUDA."""
+    for instruction in instructions():
+        if instruction.name == "COPY" and "--from=" not in instruction.value:
+            for cuda in CUDAS:
+                *sources, destination = instruction.value.replace("${CUDA}", cuda).split()
+                yield from ((source, destination) for source in sources)
+
+
+def locked(name: str) -> dict[str, str]:
+    """Package and version of each line of a lock."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))
+
+
+def test_the_container_runs_builder_under_an_init_and_becomes_the_handler():
+    assert json.loads(only("ENTRYPOINT")) == ["/usr/bin/tini", "--", "/worker/builder.sh"]
+    assert json.loads(only("CMD")) == ["python", "-u", "handler.py"]
+    assert only("WORKDIR") == "/worker"
+    assert set(only("EXPOSE").split()) == {"8188", "8000"}
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "docker-compose.yml", "docker-bake.hcl"])
+def test_nothing_that_silences_the_handler_is_set(name):
+    text = (ROOT / name).read_text()
+    assert not re.search("rp_serve_api|test_input|RUNPOD_REALTIME_PORT|RUNPOD_WEBHOOK", text)
+
+
+def test_every_copied_file_exists_and_reaches_the_builder():
+    excluded, *rules = [line for line in (ROOT / ".dockerignore").read_text().split("\n") if line and line[0] != "#"]
+    assert excluded == "*"
+    sent = [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
+    for source, _ in copied():
+        assert (ROOT / source).exists(), source
+        assert any(source == path or source.startswith(f"{path}/") for path in sent), f".dockerignore keeps {source}"
+
+
+def test_the_builder_is_sent_nothing_that_is_not_copied():
+    rules = (ROOT / ".dockerignore").read_text().splitlines()
+    for path in [rule.removeprefix("!") for rule in rules if rule.startswith("!")]:
+        assert any(fnmatch(source, path) or source.startswith(f"{path}/") for source, _ in copied()), path
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder /worker as the Dockerfile fills it."""
+    folder = tmp_path_factory.mktemp("image") / "worker"
+    for source, destination in copied():
+        if destination.startswith("/"):
+            continue
+        target = folder / destination
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, target, dirs_exist_ok=True)
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / source, target)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "code", ["import handler", "import worker.job", "import worker.models.bring", "import local.endpoint"]
+)
+def test_the_worker_has_all_it_imports_in_the_image(image, code):
+    subprocess.run([sys.executable, "-c", code], cwd=image, check=True, timeout=60)
+
+
+def test_the_preview_engine_is_not_in_the_image(image):
+    assert not (image / "local" / "engine").exists()
+
+
+def test_every_base_and_commit_is_pinned():
+    stages = {"base-${CUDA}"}
+    for instruction in instructions():
+        if instruction.name == "FROM":
+            base, *alias = re.split(r" AS ", instruction.value)
+            assert base in stages or re.fullmatch(r"nvidia/cuda:\d+\.\d+\.\d+-base-ubuntu22\.04", base), base
+            stages.update(alias)
+    script = (ROOT / "requirements" / "install_comfyui.sh").read_text()
+    assert re.search(r"\$\{COMFYUI_COMMIT:=[0-9a-f]{40}\}", script)
+
+
+@pytest.mark.parametrize("cuda", CUDAS)
+def test_torch_is_built_for_the_cuda_of_its_base(cuda):
+    (base,) = re.findall(rf"^FROM nvidia/cuda:(\d+\.\d+)\.\d+-\S+ AS base-{cuda}$", DOCKERFILE, re.MULTILINE)
+    packages = locked(f"comfyui-{cuda}")
+    assert packages["nvidia-cuda-runtime-cu12"].startswith(f"{base}.")
+    assert {"torch", "torchvision", "torchaudio"} <= packages.keys()
+
+
+def test_the_worker_s_environment_has_no_torch():
+    assert not [name for name in locked("worker") if re.match("torch|nvidia|triton|tensorflow|cupy", name)]
+
+
+@pytest.mark.parametrize("name", ["worker", *(f"comfyui-{cuda}" for cuda in CUDAS)])
+def test_every_package_is_locked_with_hashes(name):
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    for entry in re.split(r"\n(?=\S)", text.strip()):
+        assert re.match(r"[a-z0-9-]+(\[[a-z,]+\])?==\S+", entry), entry
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+def test_no_secret_is_an_argument_or_a_variable_of_the_image():
+    assert not [each for each in instructions() if each.name in {"ARG", "ENV", "LABEL"} and SECRET.search(each.value)]
+    assert "type=secret" not in DOCKERFILE
+
+
+def test_compose_publishes_on_this_machine_only_and_takes_a_gpu():
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]
+    assert {port.rpartition(":")[2] for port in service["ports"]} == set(only("EXPOSE").split())
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert not {"command", "entrypoint"} & service.keys()
+    for name, value in service["environment"].items():
+        assert not SECRET.search(name) or value == f"${{{name}:-}}", f"{name} is not taken from the environment"
+
+
+def test_bake_has_one_target_for_each_cuda():
+    text = (ROOT / "docker-bake.hcl").read_text()
+    assert re.findall(r'CUDA = "(\w+)"', text) == list(CUDAS)
+    for name in set(re.findall(r"^\s+([A-Z_]+) += [A-Z_]+$", text, re.MULTILINE)):
+        assert f"\nARG {name}=" in DOCKERFILE, name
+
+
+@pytest.mark.skipif(not shutil.which("hadolint"), reason="hadolint is not installed")
+def test_hadolint_finds_nothing():
+    result = subprocess.run(["hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
