@@ -184,7 +184,7 @@ def _connect(bucket: Bucket) -> Any:
         return boto3.session.Session().client(
             "s3",
             endpoint_url=bucket.endpoint,
-            region_name=_region(bucket.endpoint),
+            region_name=region_of(bucket.endpoint),
             aws_access_key_id=bucket.access_key,
             aws_secret_access_key=bucket.secret_key,
             config=config,
@@ -207,7 +207,7 @@ def _locate(bucket: Bucket) -> tuple[str, str]:
     return first, f"{rest}/" if rest else ""
 
 
-def _region(endpoint: str) -> str:
+def region_of(endpoint: str) -> str:
     """The region that requests are signed for, where the endpoint's host tells it; R2, GCS and MinIO take the other."""
     host = urlsplit(endpoint).hostname or ""
     found = _REGION.search(host)
