@@ -140,7 +140,7 @@ def put_index_first(file: OutputFile) -> bytes:
             return data
         index = bytearray(data[first:last])
         _shift(index, 0, len(index), by=len(index))
-    except (ValueError, struct.error) as error:
+    except (ValueError, struct.error, RecursionError) as error:
         log.info("%s keeps its order of boxes: %s %s", file.filename, type(error).__name__, error)
         return data
     view = memoryview(data)

@@ -1,0 +1,180 @@
+"""Finished videos: what is found out about them, and the index moved to the front without a change to the frames."""
+
+import contextlib
+import io
+import struct
+from fractions import Fraction
+from typing import Any
+
+import av
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from worker.errors import OutputFailed
+from worker.output_file import OutputFile
+from worker.video import check, inspect, put_index_first
+
+SIZE = (96, 64)
+
+
+def gradient(number: int) -> Image.Image:
+    picture = Image.linear_gradient("L").rotate(number * 9).resize(SIZE)
+    return Image.merge("RGB", (picture, picture, picture))
+
+
+def black(_number: int) -> Image.Image:
+    return Image.new("RGB", SIZE, (3, 2, 3))
+
+
+def only_the_first(number: int) -> Image.Image:
+    return black(number) if number else gradient(number)
+
+
+def fading_in(number: int) -> Image.Image:
+    return gradient(number) if number > 1 else black(number)
+
+
+def film(count: int = 9, fps: float = 24, draw: Any = gradient, name: str = "clip.mp4", **movflags: str) -> OutputFile:
+    """A video as ComfyUI writes it: H.264, its index behind the frames, the graph among its metadata."""
+    target = io.BytesIO()
+    codec = "libx264" if name.endswith(".mp4") else "libvpx-vp9"
+    options = {"movflags": "use_metadata_tags"} | movflags
+    with av.open(target, "w", format="mp4" if codec == "libx264" else "webm", options=options) as output:
+        output.metadata["prompt"] = '{"1": "graph"}'
+        stream = output.add_stream(codec, rate=Fraction(round(fps * 1000), 1000))
+        stream.width, stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(count):
+            output.mux(stream.encode(av.VideoFrame.from_image(draw(number))))
+        output.mux(stream.encode())
+    return OutputFile(name, target.getvalue())
+
+
+def frames_of(data: bytes) -> list[bytes]:
+    with av.open(io.BytesIO(data)) as container:
+        return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
+
+
+def test_a_clip_is_told_as_it_is_decoded() -> None:
+    clip = inspect(film(9, fps=23.976))
+    assert (clip.width, clip.height, clip.frames, clip.black) == (*SIZE, 9, False)
+    assert clip.fps == pytest.approx(23.976)
+
+
+def test_what_was_asked_for_is_the_answers_and_gives_no_warning() -> None:
+    checked = check([film(9, fps=24)], frames=9, fps=24.0)
+    assert checked.facts == {"width": 96, "height": 64, "num_frames": 9, "fps": 24.0}
+    assert checked.warnings == []
+
+
+def test_other_frames_and_another_rate_are_told_and_are_the_answers() -> None:
+    checked = check([film(9, fps=12)], frames=16, fps=24.0)
+    assert (checked.facts["num_frames"], checked.facts["fps"]) == (9, 12)
+    assert checked.warnings == [
+        "the video clip.mp4 has 9 frames instead of 16",
+        "the video clip.mp4 has 12 frames per second instead of 24",
+    ]
+
+
+@pytest.mark.parametrize(("draw", "count"), [(black, 9), (black, 1), (black, 40), (only_the_first, 9)])
+def test_a_black_video_is_told_with_what_to_change(draw: Any, count: int) -> None:
+    (warning,) = check([film(count, draw=draw)], count, 24.0).warnings
+    assert "is black" in warning
+    assert "--use-sage-attention" in warning
+
+
+@pytest.mark.parametrize(("draw", "count"), [(gradient, 1), (fading_in, 9), (only_the_first, 1)])
+def test_a_video_that_shows_something_is_not_called_black(draw: Any, count: int) -> None:
+    assert check([film(count, draw=draw)], count, 24.0).warnings == []
+
+
+@pytest.mark.parametrize("data", [b"", b"no video", film().data[:-600], b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"])
+def test_a_video_that_cannot_be_decoded_is_an_error(data: bytes) -> None:
+    with pytest.raises(OutputFailed, match=r"clip\.mp4 cannot be decoded"):
+        check([OutputFile("clip.mp4", data)], 9, 24.0)
+
+
+def test_a_broken_video_is_left_out_where_frames_can_be_sent() -> None:
+    frame = OutputFile("frame_0001.png", b"png")
+    checked = check([OutputFile("clip.mp4", b"no video"), frame], 9, 24.0)
+    assert checked.files == [frame]
+    assert checked.warnings == ["the video clip.mp4 cannot be decoded: InvalidDataError; it is not sent"]
+    assert checked.facts == {}
+
+
+def test_a_broken_video_of_a_callers_graph_goes_as_it_is_with_a_warning() -> None:
+    broken = OutputFile("mine.webm", b"no video")
+    checked = check([broken])
+    assert checked.files == [broken]
+    assert "mine.webm cannot be decoded" in checked.warnings[0]
+
+
+def test_a_webm_is_checked_and_keeps_its_bytes() -> None:
+    file = film(5, name="clip.webm")
+    checked = check([file], 5, 24.0)
+    assert checked.facts["num_frames"] == 5
+    assert checked.files == [file]
+
+
+def test_the_index_goes_in_front_and_frames_and_metadata_stay() -> None:
+    file = film(25)
+    assert file.data.index(b"mdat") < file.data.index(b"moov")
+    (moved,) = check([file], 25, 24.0).files
+    assert moved.data.index(b"moov") < moved.data.index(b"mdat")
+    assert len(moved.data) == len(file.data)
+    assert frames_of(moved.data) == frames_of(file.data)
+    with av.open(io.BytesIO(moved.data)) as container:
+        assert container.metadata["prompt"] == '{"1": "graph"}'
+    assert put_index_first(moved) == moved.data
+
+
+def test_a_fragmented_file_is_left_alone() -> None:
+    file = film(25, movflags="frag_keyframe+empty_moov")
+    assert b"moof" in file.data
+    assert put_index_first(file) == file.data
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def nested(*kinds: bytes, content: bytes) -> bytes:
+    for kind in reversed(kinds):
+        content = box(kind, content)
+    return content
+
+
+def test_places_of_64_bits_and_two_media_boxes_are_followed() -> None:
+    def build(first: int, second: int) -> tuple[bytes, bytes, bytes]:
+        media = box(b"free", b"") + box(b"mdat", b"AAAA") + struct.pack(">I4sQ", 1, b"mdat", 20) + b"BBBB"
+        table = box(b"co64", struct.pack(">IIQQ", 0, 2, first, second))
+        return box(b"ftyp", b"isom"), media, nested(b"moov", b"trak", b"mdia", b"minf", b"stbl", content=table)
+
+    head, media, index = build(0, 0)
+    places = [(head + media).index(letters) for letters in (b"AAAA", b"BBBB")]
+    head, media, index = build(*places)
+    moved = put_index_first(OutputFile("a.mp4", head + media + index + box(b"free", b"end")))
+    first, second = struct.unpack(">QQ", moved[moved.index(b"co64") + 12 :][:16])
+    assert (moved[first : first + 4], moved[second : second + 4]) == (b"AAAA", b"BBBB")
+    assert moved.index(b"moov") < moved.index(b"mdat")
+    assert moved.endswith(b"end")
+
+
+def test_a_place_that_would_pass_32_bits_leaves_the_file_alone() -> None:
+    table = box(b"stco", struct.pack(">III", 0, 1, 2**32 - 4))
+    data = box(b"mdat", b"AAAA") + nested(b"moov", b"trak", b"mdia", b"minf", b"stbl", content=table)
+    assert put_index_first(OutputFile("a.mp4", data)) == data
+
+
+FILM = film(3).data
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, len(FILM)), at=st.integers(0, len(FILM)), junk=st.binary(max_size=40))
+def test_a_damaged_file_is_an_output_error_or_a_clip_and_never_anything_else(cut: int, at: int, junk: bytes) -> None:
+    data = (FILM[:at] + junk + FILM[at + len(junk) :])[:cut]
+    with contextlib.suppress(OutputFailed):
+        (file,) = check([OutputFile("clip.mp4", data)], 3, 24.0).files
+        assert len(file.data) == len(data)
