@@ -1,0 +1,122 @@
+"""The pages' requests, run as they stand against `handler.py`; and the log that SOLUTION.md says one sees then."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import requests
+
+from client.worker_process import worker_process
+from tests.unit.docs_test import ROOT, blocks, codes, rows
+
+LOCALLY = ("The handler, from its start to its first job", "One job")
+
+
+@dataclass
+class Served:
+    url: str
+    log: Path
+
+    def run(self, *command: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+        """Run a page's example in a folder that has the repository's examples/."""
+        (folder / "examples").symlink_to(ROOT / "examples")
+        caller = {"RUNPOD_API_KEY": "local", "ENDPOINT_ID": "local", "RUNPOD_ENDPOINT_BASE_URL": f"{self.url}/v2"}
+        return subprocess.run(
+            command, cwd=folder, env=os.environ | caller, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    log = tmp_path_factory.mktemp("worker") / "log"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("COMFYUI_URL", "http://127.0.0.1:9")  # nothing listens: the preview engine answers
+        with worker_process(log) as url:
+            yield Served(url, log)
+
+
+def example(language: str, word: str) -> str:
+    """The one block of API.md in that language that has the word."""
+    (found,) = [block for page, block in blocks(language) if page == "docs/API.md" and word in block]
+    return found
+
+
+def frames_of(video: Path) -> int:
+    with av.open(str(video)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def listed(field: str) -> set[str]:
+    """The names in the table of API.md that lists the field of an answer."""
+    text = (ROOT / "docs" / "API.md").read_text()
+    tables = re.findall(r"(?:^\| .*\n)+", text.partition("## Answer")[2].partition("## Error")[0], re.MULTILINE)
+    (table,) = [table for table in tables if f"| `{field}` |" in table]
+    return {name for row in table.splitlines() for name in codes(row.split("|")[1])}
+
+
+def test_the_python_example_saves_the_clip_and_its_frames(served: Served, tmp_path: Path) -> None:
+    done = served.run(sys.executable, "-c", example("python", "runpod"), folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert frames_of(tmp_path / "clip.mp4") == 9
+    assert len(list(tmp_path.glob("frame_*.jpg"))) == 9
+
+
+def test_the_curl_example_gets_an_answer_with_the_fields_that_the_page_lists(served: Served, tmp_path: Path) -> None:
+    done = served.run("bash", "-euc", example("bash", "curl"), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads((tmp_path / "answer.json").read_text())["output"]
+    assert answer["status"] == "success"
+    assert listed("prompt_id") - {"images"} == set(answer)
+    entries = [set(entry) for entry in answer["outputs"]]
+    assert set.union(*entries) <= listed("mime_type")
+    assert len(entries) == 10
+
+
+def test_the_example_of_a_workflow_saves_its_picture(served: Served) -> None:
+    (body,) = [json.loads(block) for page, block in blocks("json") if page == "docs/WORKFLOWS.md"]
+    body["input"]["images"][0]["image"] = base64.b64encode((ROOT / "examples" / "rocket.jpg").read_bytes()).decode()
+    answer = requests.post(f"{served.url}/runsync", json=body, timeout=60).json()["output"]
+    assert [image["type"] for image in answer["images"]] == ["base64"]
+    assert [entry["filename"] for entry in answer["outputs"]] == [image["filename"] for image in answer["images"]]
+
+
+def test_the_javascript_example_is_javascript(tmp_path: Path) -> None:
+    if not shutil.which("node"):
+        pytest.skip("no node here: the JavaScript example is not looked at")
+    script = tmp_path / "clip.mjs"
+    script.write_text(example("js", "runpod-sdk"))
+    subprocess.run(["node", "--check", str(script)], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(("given", "message"), rows("docs/API.md", "input")[:1])
+def test_an_error_arrives_as_the_page_says(served: Served, given: str, message: str) -> None:
+    body = {"input": json.loads(given.strip("`")) or {"steps": 1}}
+    report = requests.post(f"{served.url}/runsync", json=body, timeout=30).json()
+    assert report["status"] == "FAILED"
+    assert report["error"] == f"invalid_input: {message.strip('`')}"
+    assert report["output"]["code"] == "invalid_input"
+
+
+def test_the_log_has_the_lines_of_the_page_in_their_order(served: Served, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "SOLUTION.md").read_text()
+    sections = [text.partition(f"### {title}\n")[2].partition("\n#")[0] for title in LOCALLY]
+    lines = [codes(line)[0] for section in sections for line in section.splitlines() if line.startswith("| `")]
+    assert len(lines) > 15
+    (tmp_path / "examples").mkdir()
+    program = [sys.executable, str(ROOT / "test_runpod_local.py"), "sync", "--url", served.url, "--frames", "1"]
+    subprocess.run([*program, "--resolution", "480p"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    log, place = served.log.read_text(), 0
+    for line in lines:
+        found = re.compile(".*?".join(map(re.escape, line.split("...")))).search(log, place)
+        assert found, f"{line!r} does not come after what is above it"
+        place = found.start()
