@@ -6,6 +6,8 @@ import logging
 import re
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -20,6 +22,7 @@ from worker.stills import BROKEN, FORMATS, has_clear_parts, to_rgb
 
 FETCH_SECONDS = 30.0
 """A download's time in all, redirects included."""
+CHECK_SECONDS = 0.1
 SOCKET_SECONDS = 10
 """How long one connect or read of a download may take."""
 MAX_ASPECT = 16
@@ -50,15 +53,22 @@ class Image:
 
 
 def load(
-    source: str, field: str, settings: Settings, *, as_sent: bool = False, fetch_seconds: float = FETCH_SECONDS
+    source: str,
+    field: str,
+    settings: Settings,
+    *,
+    as_sent: bool = False,
+    fetch_seconds: float = FETCH_SECONDS,
+    check: Callable[[], None] = lambda: None,
 ) -> Image:
     """Read a picture from base64, a data URI or an http(s) URL; raises ImageRejected naming `field` and what to do.
 
     PNG, JPEG and WebP stills keep their bytes; all else becomes a PNG, animations their first frame, and transparency
     is laid on white (LoadImage would show the colours hidden under it). `as_sent` only checks: for a caller's own
-    graph, where transparency is LoadImage's mask and an animation its batch.
+    graph, where transparency is LoadImage's mask and an animation its batch. `check` is called again and again during
+    a download, which ends if it raises.
     """
-    data = _read(source.strip(), field, settings.max_image_bytes, fetch_seconds)
+    data = _read(source.strip(), field, settings.max_image_bytes, fetch_seconds, check)
     try:
         return _check(data, field, settings, as_sent)
     except UnidentifiedImageError as error:
@@ -109,9 +119,9 @@ def _tell_losses(picture: Pillow.Image, frames: int, field: str) -> tuple[str, .
     return tuple(losses)
 
 
-def _read(source: str, field: str, limit: int, seconds: float) -> bytes:
+def _read(source: str, field: str, limit: int, seconds: float, check: Callable[[], None]) -> bytes:
     is_url = re.match("https?://", source, re.IGNORECASE)
-    data = _fetch(source, field, limit, seconds) if is_url else _decode_base64(source, field, limit)
+    data = _fetch(source, field, limit, seconds, check) if is_url else _decode_base64(source, field, limit)
     if not data:
         raise _rejected(field, "is empty; send base64, a data URI, or an http(s) URL")
     return data
@@ -134,13 +144,19 @@ def _decode_base64(source: str, field: str, limit: int) -> bytes:
         raise _rejected(field, fault) from error
 
 
-def _fetch(url: str, field: str, limit: int, seconds: float) -> bytes:
+def _fetch(url: str, field: str, limit: int, seconds: float, check: Callable[[], None]) -> bytes:
     """GET a public URL within `seconds`; what an address was refused for is told to the log only."""
     download = _Download(url, field, limit)
     download.start()
-    download.join(seconds)
-    if download.is_alive():
-        download.stop()
+    end = time.monotonic() + seconds
+    try:
+        while download.is_alive() and time.monotonic() < end:
+            download.join(CHECK_SECONDS)
+            check()
+    finally:
+        if overdue := download.is_alive():
+            download.stop()
+    if overdue:
         raise _rejected(field, f"takes longer than {seconds:g} s to download; send it as base64 or host it nearer")
     if download.data is not None:
         return download.data

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from worker import image, request, video, workflow
+from worker import fit, image, request, startup, video, workflow
 from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, set_aside, stop
 from worker.config import MB, Settings
 from worker.delivery import Delivery
-from worker.errors import JobCancelled, OutputFailed, WorkerError
+from worker.errors import ComfyUIUnavailable, JobCancelled, OutOfMemory, OutputFailed, WorkerError
 from worker.output_file import OutputFile
 from worker.progress import Progress
 from worker.request import Request
@@ -69,7 +69,7 @@ class _Run:
                 graph, facts = self._prepare(wanted)
             prompt = Prompt(str(uuid.uuid4()), graph)
             with self._timed("execution"):
-                self.saved = self._execute(prompt)
+                self.saved = self._execute(prompt, facts)
             answer = {"status": "success", "prompt_id": prompt.id, **facts}
             try:
                 answer = self._finish(wanted, graph, answer, delivery)
@@ -79,18 +79,26 @@ class _Run:
         return {**answer, "timings": self._timings}
 
     def _note_stand_in(self) -> None:
-        if stand_in := self._comfyui.stats().get("stand_in"):
+        stats = startup.wait_for_comfyui(self._comfyui, self._settings.boot_timeout, self._limits.cancelled)
+        if stand_in := stats.get("stand_in"):
             self._warnings.append(f"this was not made by HunyuanVideo: {stand_in}")
 
     def _prepare(self, wanted: Request) -> tuple[Graph, dict[str, Any]]:
         """The graph to queue, its pictures uploaded, and what the answer tells of the clip."""
         custom = wanted.workflow is not None
-        pictures = [image.load(source, field, self._settings, as_sent=custom) for field, source in wanted.pictures]
+        pictures = [self._load(source, field, as_sent=custom) for field, source in wanted.pictures]
         names = [self._upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
         if wanted.workflow is not None:
             start = names.pop(0) if wanted.picture else None
             uploads = {entry.name: name for entry, name in zip(wanted.images, names, strict=True)}
-            graph = workflow.adapt(wanted.workflow, uploads=uploads, image_name=start, prefix=self.scope)
+            graph = workflow.adapt(
+                wanted.workflow,
+                uploads=uploads,
+                image_name=start,
+                prefix=self.scope,
+                allow=self._settings.nodes_allow,
+                deny=self._settings.nodes_deny,
+            )
             self._warnings += graph.warnings
             return graph, {}
         shown = (pictures[0].width, pictures[0].height)
@@ -108,11 +116,16 @@ class _Run:
         )
         return graph, {"seed": wanted.seed, **facts}
 
+    def _load(self, source: str, field: str, as_sent: bool) -> image.Image:
+        self._limits.check_cancelled()
+        return image.load(source, field, self._settings, as_sent=as_sent, check=self._limits.check_cancelled)
+
     def _upload(self, picture: image.Image, stem: str) -> str:
+        self._limits.check_cancelled()
         self._warnings += picture.warnings
         return self._comfyui.upload(picture.data, stem + picture.suffix, self.scope)
 
-    def _execute(self, prompt: Prompt) -> tuple[SavedFile, ...]:
+    def _execute(self, prompt: Prompt, facts: dict[str, Any]) -> tuple[SavedFile, ...]:
         """Run the prompt to its end; if it must be given up, ComfyUI is idle again afterwards."""
         progress = Progress(prompt.graph)
         client_id = uuid.uuid4().hex
@@ -123,11 +136,24 @@ class _Run:
                 return follow(
                     self._comfyui, events, prompt, self._limits, lambda event: self._tell(progress.update(event))
                 )
+            except OutOfMemory as error:
+                raise self._make_room(error, facts) from error
             except BaseException as error:
                 stopped = stop(self._comfyui, prompt.id, self._settings.stop_timeout)
                 if isinstance(error, WorkerError) and not stopped:
                     error.details["refresh_worker"] = True  # the SDK's word for: replace this worker
                 raise
+
+    def _make_room(self, error: OutOfMemory, facts: dict[str, Any]) -> OutOfMemory:
+        """Free ComfyUI's memory for the next job; returns the error with what may fit."""
+        try:
+            self._comfyui.free()
+        except ComfyUIUnavailable as fault:
+            log.warning("ComfyUI's memory was not freed: %s", fault.message)
+        advice = "ask for less"
+        if "num_frames" in facts:
+            advice = f"a guess at what fits: {fit.suggest(facts['width'], facts['height'], facts['num_frames'])}"
+        return OutOfMemory(f"{error.message}; {advice}; or use a GPU with more memory", **error.details)
 
     def _tell(self, progress: dict[str, Any] | None) -> None:
         if progress:
@@ -141,6 +167,7 @@ class _Run:
         frame = 0
         files = []
         for file in saved:
+            self._limits.check_cancelled()
             name, quality = PurePosixPath(file.filename), None
             if file.node_id == graph.frames_node:
                 frame += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from worker import node_rules
 from worker.errors import ConfigError, WorkflowRejected
 from worker.input_faults import cut
 from worker.request import Request, leaves_folder
@@ -134,14 +135,26 @@ def _title(node: object, node_id: str) -> str:
     return cut(next((name for name in names if isinstance(name, str) and name), node_id))
 
 
-def adapt(workflow: dict[str, Any], *, uploads: Mapping[str, str], image_name: str | None, prefix: str) -> Graph:
+def adapt(
+    workflow: dict[str, Any],
+    *,
+    uploads: Mapping[str, str],
+    image_name: str | None,
+    prefix: str,
+    allow: Iterable[str] = (),
+    deny: Iterable[str] = (),
+) -> Graph:
     """The caller's own graph with the job's pictures and folder in it; raises WorkflowRejected naming the node.
 
     uploads: the name of each of the caller's images, and its name in ComfyUI's input folder.
     image_name: the start picture's name there; it goes to every image loader that names none of `uploads`.
     prefix: the job's own folder in ComfyUI's output folder.
+    allow, deny: patterns of the node classes that it may use (none: any) and may not.
     """
     nodes = _checked_copy(workflow)
+    for node_id, node in nodes.items():
+        if fault := node_rules.find_fault(node["class_type"], allow, deny):
+            raise _rejected(node_id, node, f"{cut(node['class_type'])}: {fault}", "class_type")
     warnings = _place_images(nodes, uploads, image_name)
     for node_id, node in nodes.items():
         _check_paths(node_id, node)

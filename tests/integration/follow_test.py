@@ -1,16 +1,12 @@
 """Following a prompt while ComfyUI or its socket misbehaves, each fault a scenario."""
 
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from local.engine import Scenario, start
+from tests.engine_process import engine_process
 from worker.comfyui import ComfyUI
 from worker.errors import ComfyUIUnavailable, ExecutionFailed, JobCancelled, JobTimeout
 
@@ -115,25 +111,6 @@ def test_two_jobs_at_once_do_not_mix(run, small):
         for job in jobs:
             job.join()
     assert {n: len(answer["outputs"]) - 1 for n, answer in answers.items()} == {3: 3, 6: 6}
-
-
-@dataclass
-class Process:
-    """An engine as a process of its own, so that it can die."""
-
-    popen: subprocess.Popen[str]
-    url: str
-    home: Path
-
-
-@contextmanager
-def engine_process(home: Path, scenario: str):
-    command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", str(home), "--scenario", scenario]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as popen:
-        try:
-            yield Process(popen, popen.stdout.readline().split()[-1], home)  # it tells its URL when it is ready
-        finally:
-            popen.kill()
 
 
 def test_comfyuis_death_is_noticed_at_once(run, small, tmp_path):

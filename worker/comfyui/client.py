@@ -19,8 +19,14 @@ LOOK_TIMEOUT = 5.0  # for looks at a running prompt, between which a cancel must
 
 
 # A finished clip must not be lost to one bad answer: reading again is safe, and only reading is.
+# `read=False` keeps a timeout apart from a refused connection.
 _RETRIES = Retry(
-    connect=0, read=0, status=3, status_forcelist=(500, 502, 503, 504), allowed_methods={"GET"}, raise_on_status=False
+    connect=0,
+    read=False,
+    status=3,
+    status_forcelist=(500, 502, 503, 504),
+    allowed_methods={"GET"},
+    raise_on_status=False,
 )
 
 
@@ -67,7 +73,8 @@ class ComfyUI:
         self.url = url
         self._http = requests.Session()
         self._http.trust_env = False  # a proxy of the container is not for its own ComfyUI
-        self._http.mount("http", HTTPAdapter(max_retries=_RETRIES))
+        for scheme in ("http://", "https://"):  # a shorter prefix would lose to requests' own adapters
+            self._http.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
 
     def close(self) -> None:
         """Close the pooled connections."""
