@@ -136,12 +136,14 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def refusing(status: int, code: str) -> Iterator[str]:
-    """An S3 server that answers every request with one error."""
+def refusing(status: int, code: str, seen: list[dict[str, str]] | None = None) -> Iterator[str]:
+    """An S3 server that answers every request with one error, and puts its headers into `seen`."""
     body = f"<Error><Code>{code}</Code><Message>key {KEY}, host 10.1.2.3</Message></Error>".encode()
 
     class Refusal(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
+            if seen is not None:
+                seen.append({name.lower(): value for name, value in self.headers.items()})
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -395,6 +397,15 @@ class TestReasons:
         assert "upload failed" in caplog.text
         for text in (str(caught.value.answer()), caplog.text):
             assert not any(secret in text for secret in (KEY, SECRET, "10.1.2.3", "X-Amz", url))
+
+
+def test_uploads_carry_no_checksum_that_r2_or_gcs_would_refuse() -> None:
+    seen: list[dict[str, str]] = []
+    with refusing(403, "AccessDenied", seen) as url, pytest.raises(OutputFailed):
+        upload(url)
+    assert seen[0]["content-type"] == "video/mp4"
+    assert seen[0]["content-length"] == "7"
+    assert not [name for name in seen[0] if "checksum" in name or name in {"content-encoding", "transfer-encoding"}]
 
 
 @pytest.mark.parametrize(
