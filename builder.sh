@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The container's entry: ComfyUI starts at once and is kept up, the models are brought in meanwhile, then COMMAND
-# (the handler) takes this process over, so that signals reach it.
+# The container's entry: starts ComfyUI and keeps it up, brings the models in, and at once becomes COMMAND (the handler),
+# so that signals reach it. COMMAND waits for both: for ComfyUI's answer and for what MODELS_STATE says.
 # usage: builder.sh COMMAND [ARGUMENT...]
 set -Eeuo pipefail
 
@@ -12,11 +12,15 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_PORT:=8188}"
 : "${COMFYUI_ARGS:=}"
 : "${COMFYUI_LOG:=/tmp/comfyui.log}"
+: "${COMFYUI_LOG_LIMIT:=10000000}"
+: "${MODELS_STATE:=/tmp/models.state}"
 : "${COMFYUI_MAX_DEATHS:=3}"
 : "${COMFYUI_DEATH_WINDOW:=600}"
 # The platform calls a worker unhealthy after this long; the boot gives up a little earlier, to say why.
 : "${BOOT_TIMEOUT:=$((${RUNPOD_INIT_TIMEOUT:-420} - 20))}"
-export COMFYUI_DIR COMFYUI_LOG
+# ComfyUI boots beside the models, so it may take as long as they.
+: "${COMFYUI_BOOT_TIMEOUT:=$((BOOT_TIMEOUT < 3600 ? BOOT_TIMEOUT : 3600))}"
+export BOOT_TIMEOUT COMFYUI_BOOT_TIMEOUT COMFYUI_DIR COMFYUI_LOG MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
 # usage: log MESSAGE...
@@ -36,6 +40,7 @@ require() {
   [[ -f $COMFYUI_DIR/main.py ]] || die "no ComfyUI in COMFYUI_DIR=$COMFYUI_DIR: main.py is missing"
   [[ -x $COMFYUI_PYTHON ]] || die "COMFYUI_PYTHON=$COMFYUI_PYTHON cannot be run"
   : >"$COMFYUI_LOG" || die "COMFYUI_LOG=$COMFYUI_LOG cannot be written"
+  : >"$MODELS_STATE" || die "MODELS_STATE=$MODELS_STATE cannot be written"
 }
 
 # usage: describe; a few lines on where this container runs
@@ -51,13 +56,23 @@ describe() {
   log "disk: $disk; memory: $memory; volume: ${VOLUME_DIR:-/runpod-volume}; boot timeout: $BOOT_TIMEOUT s"
 }
 
-# usage: run_comfyui; its output goes to the log and to COMFYUI_LOG, which the worker quotes
+# usage: COMMAND | write_log; to the output and to COMFYUI_LOG, which the worker quotes; a long one loses its beginning
+write_log() {
+  # Unbuffered: the last lines of one that dies must be there at once.
+  while stdbuf -o0 head -c "$COMFYUI_LOG_LIMIT" | tee -a "$COMFYUI_LOG" &&
+    (($(stat -c %s "$COMFYUI_LOG") >= COMFYUI_LOG_LIMIT)); do
+    tail -n 200 "$COMFYUI_LOG" | tail -c 100000 >"$COMFYUI_LOG.tail"
+    mv "$COMFYUI_LOG.tail" "$COMFYUI_LOG"
+  done
+}
+
+# usage: run_comfyui; in a process of its own, which it replaces
 run_comfyui() {
   local extra
   read -ra extra <<<"$COMFYUI_ARGS"
   cd "$COMFYUI_DIR" || exit 1 # its caller switches set -e off
   exec "$COMFYUI_PYTHON" -u main.py --listen "$COMFYUI_LISTEN" --port "$COMFYUI_PORT" \
-    --disable-metadata --disable-api-nodes "${extra[@]}" > >(exec tee -a "$COMFYUI_LOG") 2>&1
+    --disable-metadata --disable-api-nodes "${extra[@]}" > >(write_log) 2>&1
 }
 
 # usage: supervise_comfyui; starts ComfyUI again when it ends, until it has ended too often
@@ -71,34 +86,43 @@ supervise_comfyui() {
     while ((SECONDS - deaths[0] > COMFYUI_DEATH_WINDOW)); do deaths=("${deaths[@]:1}"); done
     log "ComfyUI ended with status $status, ${#deaths[@]} of $COMFYUI_MAX_DEATHS times within $COMFYUI_DEATH_WINDOW s" |
       tee -a "$COMFYUI_LOG"
-    ((${#deaths[@]} < COMFYUI_MAX_DEATHS)) || end_container
+    ((${#deaths[@]} < COMFYUI_MAX_DEATHS)) || break
     sleep "$((1 << (${#deaths[@]} - 1)))"
   done
+  log "error: ComfyUI does not stay up: the container ends. Its last lines:" >&2
+  tail -n 20 "$COMFYUI_LOG" | sed 's/^/  /' >&2
+  end_container
 }
 
 # usage: end_container; $$ is this script and, after its exec, the handler
 end_container() {
-  log "error: ComfyUI does not stay up: the container ends. Its last lines:" >&2
-  tail -n 20 "$COMFYUI_LOG" | sed 's/^/  /' >&2
-  sleep 5 # the job that ran on it is answered within 2 s
+  sleep 5 # a job that ran on ComfyUI is answered within 2 s, and the handler tells the platform why it is unfit
   # Not TERM: the handler would end with status 0, as if asked to.
   kill -USR1 "$$"
   exit 1
 }
 
-# usage: bring_models; returns when all are in place, ends the boot when they cannot be
+# usage: bring_models; MODELS_STATE becomes `ready`, or the reason why not; then the container ends
 bring_models() {
-  local left=$((BOOT_TIMEOUT > SECONDS ? BOOT_TIMEOUT - SECONDS : 1)) status=0
-  timeout --foreground "$left" "$WORKER_PYTHON" -m worker.models bring || status=$?
-  ((status != 124)) || die "the models are not in place $SECONDS s after the start: give RUNPOD_INIT_TIMEOUT more than" \
-    "${RUNPOD_INIT_TIMEOUT:-420} s, or put the models on the volume; what was downloaded to it is kept"
-  ((status == 0)) || die "the models cannot be brought in, see above (status $status)"
+  local left=$((BOOT_TIMEOUT > SECONDS ? BOOT_TIMEOUT - SECONDS : 1)) status=0 reason
+  timeout --foreground "$left" "$WORKER_PYTHON" -m worker.models bring --state "$MODELS_STATE" || status=$?
+  if ((status == 0)); then
+    log "models in place after $SECONDS s"
+    warm_links
+    return
+  fi
+  reason="the models cannot be brought in, see above (status $status)"
+  ((status != 124)) || reason="the models are not in place $SECONDS s after the start: give RUNPOD_INIT_TIMEOUT more than \
+${RUNPOD_INIT_TIMEOUT:-420} s, or put the models on the volume; what was downloaded to it is kept"
+  log "error: $reason" >&2
+  [[ -s $MODELS_STATE ]] || printf '%s\n' "$reason" >"$MODELS_STATE"
+  end_container
 }
 
-# usage: warm_links; reads linked models into memory while the handler starts
+# usage: warm_links; reads linked models into memory while the handler takes jobs
 warm_links() {
   if [[ -n $(find "${MODELS_DIR:-$COMFYUI_DIR/models}" -maxdepth 2 -type l -name '*.safetensors' -print -quit) ]]; then
-    "$WORKER_PYTHON" -m worker.models warm &
+    "$WORKER_PYTHON" -m worker.models warm
   fi
 }
 
@@ -108,12 +132,9 @@ main() {
   require "$@"
   cd "$BUILDER_HOME"
   supervise_comfyui &
-  # After ComfyUI's start: nvidia-smi may take seconds.
-  describe
-  bring_models
-  warm_links
-  export COMFYUI_BOOT_TIMEOUT="${COMFYUI_BOOT_TIMEOUT:-$((BOOT_TIMEOUT > SECONDS ? BOOT_TIMEOUT - SECONDS : 1))}"
-  log "models in place after $SECONDS s; starting: $*"
+  bring_models &
+  describe & # nvidia-smi may take seconds
+  log "starting: $*"
   exec "$@"
 }
 

@@ -8,11 +8,12 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from worker import config, job, logs, startup
+from worker import config, job, logs, startup, warmup
 from worker.comfyui import ComfyUI
 from worker.config import Settings
 from worker.errors import ComfyUIUnavailable, ConfigError, InternalError, WorkerError
@@ -66,10 +67,11 @@ async def send_progress(event: dict[str, Any], progress: dict[str, Any]) -> None
 
 @contextmanager
 def local_comfyui(settings: Settings) -> Iterator[None]:
-    """Off the platform: the ComfyUI at COMFYUI_URL if one answers, else a preview engine while this is open."""
+    """Off the platform: the ComfyUI at COMFYUI_URL, if one answers or builder.sh starts one, else a preview engine."""
     with ExitStack() as stack:
         try:
-            ComfyUI(settings.comfyui_url).stats()
+            if not settings.comfyui_log:
+                ComfyUI(settings.comfyui_url).stats()
         except ComfyUIUnavailable:
             from local import engine
 
@@ -96,9 +98,20 @@ def take_jobs(settings: Settings) -> None:
     config.export({"RUNPOD_LOG_LEVEL": settings.sdk_log_level})
     import runpod
 
-    @runpod.serverless.register_fitness_check  # type: ignore[untyped-decorator]
+    start = time.monotonic()
+
+    # Each reads the settings anew: the stand-ins have changed them.
+    def models_in_place() -> None:
+        startup.check_models(config.load(), start + settings.init_timeout)
+
     def comfyui_answers() -> None:
-        startup.check_comfyui(settings)
+        startup.check_comfyui(config.load(), start + settings.boot_timeout)
+
+    def warm_up() -> None:
+        warmup.run(config.load(), start + settings.init_timeout)
+
+    for check in (models_in_place, comfyui_answers, *([warm_up] if settings.warmup else [])):
+        runpod.serverless.register_fitness_check(check)
 
     log.info("Handler callable: %s", callable(handler))
     runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda _: settings.concurrency})

@@ -56,8 +56,16 @@ class Settings:
     """COMFYUI_URL"""
     comfyui_dir: Path | None
     """COMFYUI_DIR: holds ComfyUI's input, output and temp folders; None: this worker cannot reach its files."""
+    comfyui_log: Path | None
+    """COMFYUI_LOG: ComfyUI's output, quoted when ComfyUI dies; None: nothing here starts ComfyUI and keeps it up."""
+    models_state: Path | None
+    """MODELS_STATE: what builder.sh says of the models; None: nothing here brings them."""
     boot_timeout: float
     """COMFYUI_BOOT_TIMEOUT: how long ComfyUI may take to answer before the worker reports itself unfit."""
+    init_timeout: float
+    """BOOT_TIMEOUT: the same for models and warm-up, from the handler's start."""
+    warmup: bool
+    """WARMUP: whether a tiny job runs before the first of the queue, so that the models are loaded when that comes."""
     job_timeout: float
     """JOB_TIMEOUT: a job's deadline, from its start."""
     stall_timeout: float
@@ -102,7 +110,6 @@ class Settings:
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; raises ConfigError naming the variable, its value and what is allowed."""
-    comfyui_dir = environ.get("COMFYUI_DIR", "")
     limit = _number(environ, "REPLY_LIMIT_MB", 0, 0, 1000)
     bucket_expiry = int(_number(environ, "BUCKET_EXPIRY", MAX_EXPIRY, 60, MAX_EXPIRY))
     bucket_timeout = _number(environ, "BUCKET_TIMEOUT", 300, 1, 3600)
@@ -110,8 +117,12 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         has_queue=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
         realtime_port=environ.get("RUNPOD_REALTIME_PORT", ""),
         comfyui_url=_http_url(environ, "COMFYUI_URL", "http://127.0.0.1:8188"),
-        comfyui_dir=Path(comfyui_dir) if comfyui_dir else None,
+        comfyui_dir=_path(environ, "COMFYUI_DIR"),
+        comfyui_log=_path(environ, "COMFYUI_LOG"),
+        models_state=_path(environ, "MODELS_STATE"),
         boot_timeout=_number(environ, "COMFYUI_BOOT_TIMEOUT", 300, 1, 3600),
+        init_timeout=_number(environ, "BOOT_TIMEOUT", 400, 1, 86400),
+        warmup=bool(_number(environ, "WARMUP", 0, 0, 1)),
         job_timeout=_number(environ, "JOB_TIMEOUT", 3600, 1, 86400),
         stall_timeout=_number(environ, "STALL_TIMEOUT", 900, 1, 86400),
         stop_timeout=_number(environ, "STOP_TIMEOUT", 120, 1, 3600),
@@ -194,6 +205,10 @@ def _bucket(environ: Mapping[str, str], expiry: int, timeout: float) -> Bucket |
             raise ConfigError(f"{variable}={value!r} may have letters, digits, dots, hyphens and underscores")
     endpoint = _http_url(environ, "BUCKET_ENDPOINT_URL", "")
     return Bucket(endpoint, access_key, secret_key, name, prefix, expiry, timeout)
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
 
 
 def _volume(environ: Mapping[str, str]) -> Path:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from worker import fit, image, request, startup, video, workflow
-from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, set_aside, stop
+from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, read_last_lines, set_aside, stop
 from worker.config import MB, Settings
 from worker.delivery import Delivery
 from worker.errors import ComfyUIUnavailable, JobCancelled, OutOfMemory, OutputFailed, WorkerError
@@ -37,6 +37,11 @@ def run(
     run_of_job = _Run(comfyui, settings, report, cancelled)
     try:
         return run_of_job.answer(job)
+    except ComfyUIUnavailable as error:
+        if settings.comfyui_log and (lines := read_last_lines(settings.comfyui_log)):
+            error.details["comfyui_log"] = lines
+            log.warning("ComfyUI's last lines:\n%s", "\n".join(lines))
+        raise
     finally:
         comfyui.close()
         if settings.comfyui_dir:

@@ -4,11 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from worker.comfyui import ComfyUI
 from worker.config import Settings
 from worker.errors import ComfyUIUnavailable, ConfigError, JobCancelled
+from worker.models.catalogue import ModelError
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +39,23 @@ def refuse_silencers(settings: Settings, arguments: list[str]) -> None:
         )
 
 
-def check_comfyui(settings: Settings) -> None:
-    """Return once ComfyUI answers; raises ComfyUIUnavailable when it has not within COMFYUI_BOOT_TIMEOUT."""
+def check_models(settings: Settings, end: float) -> None:
+    """Return once builder.sh says that all models are in place, if it brings them.
+
+    Raises ModelError with its reason, or when it has said nothing by `end`, a time.monotonic().
+    """
+    while settings.models_state and (state := _read(settings.models_state)) != "ready":
+        if state:
+            raise ModelError(state)
+        if time.monotonic() > end:
+            raise ModelError("the models are not in place in time (RUNPOD_INIT_TIMEOUT)")
+        time.sleep(0.05)
+
+
+def check_comfyui(settings: Settings, end: float) -> None:
+    """Return once ComfyUI answers; raises ComfyUIUnavailable when it has not by `end`, a time.monotonic()."""
     comfyui = ComfyUI(settings.comfyui_url)
-    stats = wait_for_comfyui(comfyui, settings.boot_timeout)
+    stats = wait_for_comfyui(comfyui, max(end - time.monotonic(), 0))
     comfyui.close()
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
 
@@ -59,5 +74,9 @@ def wait_for_comfyui(comfyui: ComfyUI, timeout: float, cancelled: threading.Even
             if time.monotonic() > end:
                 raise ComfyUIUnavailable(f"{error.message} within {timeout:.0f} s", refresh_worker=True) from error
             log.debug("waiting for ComfyUI: %s", error.message)
-        if cancelled.wait(0.5):
+        if cancelled.wait(0.2):
             raise JobCancelled("the platform cancelled the job")
+
+
+def _read(state: Path) -> str:
+    return state.read_text(encoding="utf-8").strip() if state.exists() else ""

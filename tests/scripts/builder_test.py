@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -60,16 +61,19 @@ def test_the_boot_copies_the_models_and_the_handler_takes_over_its_process(conta
     text = container.text
     assert "--listen 127.0.0.1 --port" in text
     assert "--disable-metadata --disable-api-nodes --lowvram --reserve-vram 2" in text
-    assert "ComfyUI 0.8.0 in" in text
+    wait_for(container.says("ComfyUI 0.8.0 in"))
     assert "5 of 5 models" in text
     assert not list(container.comfyui.rglob("*.part"))
 
 
-def test_comfyui_is_up_while_the_models_are_still_on_their_way(container: Container, server: str) -> None:
+def test_comfyui_and_the_handler_are_up_while_the_models_are_still_on_their_way(
+    container: Container, server: str
+) -> None:
     container.fill_volume()
     (container.volume / "models" / VAE.path).unlink()
-    container.start(HUNYUAN_VAE_URL=f"{server}/slow")
+    container.start(sys.executable, "-uc", "print('up', flush=True); input()", HUNYUAN_VAE_URL=f"{server}/slow")
     wait_for(container.comfyui_pid)
+    wait_for(container.says(r"^up$"))
     assert "models in place" not in container.text
 
 
@@ -121,8 +125,23 @@ def test_without_a_volume_and_with_every_download_failing_the_container_ends_in_
     text = container.text
     assert f"{container.volume} (not mounted): 0 of 5 models" in text
     assert all(f"{model.name}: {server}/missing answers 404" in text for model in MODELS)
-    assert "builder: error: the models cannot be brought in" in text
+    assert "unfit: " in text
     assert "handler:" not in text
+
+
+def test_a_command_that_does_not_wait_for_models_that_cannot_come_is_ended_too(
+    container: Container, server: str
+) -> None:
+    container.fill_volume()
+    (container.volume / "models" / VAE.path).unlink()
+    container.start("sleep", "60", HUNYUAN_VAE_URL=f"{server}/missing")
+    assert container.wait() == -signal.SIGUSR1
+
+
+def test_models_whose_bringer_dies_without_a_word_are_reported_too(container: Container) -> None:
+    container.start(WORKER_PYTHON="false")
+    assert container.wait() == 1
+    assert "unfit: the models cannot be brought in, see above (status 1)" in container.text
 
 
 def test_models_that_come_too_slowly_end_the_boot_with_what_to_do(container: Container, server: str) -> None:
@@ -131,6 +150,20 @@ def test_models_that_come_too_slowly_end_the_boot_with_what_to_do(container: Con
     container.start(HUNYUAN_VAE_URL=f"{server}/slow", BOOT_TIMEOUT="2")
     assert container.wait() == 1
     assert re.search(r"error: the models are not in place \d+ s after the start: .*RUNPOD_INIT_TIMEOUT", container.text)
+
+
+def test_comfyuis_log_keeps_its_end_and_stays_small(container: Container) -> None:
+    container.fill_volume()
+    main = container.comfyui / "main.py"
+    chatter = 'for line in range(3000): print("line", line, "x" * 100)\n'
+    main.write_text(chatter + main.read_text())
+    container.start(COMFYUI_LOG_LIMIT="50000")
+    wait_for(container.comfyui_pid)
+    wait_for(container.says("line 2999 "))
+    assert "line 2999 " in container.log.read_text()
+    assert container.log.stat().st_size < 100_000
+    assert "line 0 " not in container.log.read_text()
+    assert "line 0 " in container.text
 
 
 def test_a_killed_comfyui_is_started_again_beside_the_same_handler(container: Container) -> None:
@@ -164,6 +197,7 @@ def test_a_comfyui_that_keeps_dying_ends_the_container_in_error(container: Conta
         ({"COMFYUI_DIR": "/nowhere"}, ["true"], "no ComfyUI in COMFYUI_DIR=/nowhere"),
         ({"COMFYUI_PYTHON": "/nowhere"}, ["true"], "COMFYUI_PYTHON=/nowhere cannot be run"),
         ({"COMFYUI_LOG": "/nowhere/log"}, ["true"], "COMFYUI_LOG=/nowhere/log cannot be written"),
+        ({"MODELS_STATE": "/nowhere/state"}, ["true"], "MODELS_STATE=/nowhere/state cannot be written"),
         ({}, [], "no command to become"),
     ],
 )

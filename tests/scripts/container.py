@@ -33,9 +33,14 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Answer).serve_forever()
 """
-# A handler that says what it got, and ends with status 0 when asked to, like the SDK.
+# A handler that waits for the models, says what it got, and ends with status 0 when asked to, like the SDK.
 HANDLER = """
 import os, pathlib, signal, sys, time
+state = pathlib.Path(os.environ["MODELS_STATE"])
+while not state.read_text():
+    time.sleep(0.02)
+if state.read_text() != "ready\\n":
+    sys.exit("unfit: " + state.read_text())
 signal.signal(signal.SIGTERM, lambda *_: (print("handler: SIGTERM", flush=True), sys.exit(0)))
 models = sorted(path.name for path in pathlib.Path(os.environ["MODELS_DIR"]).rglob("*.safetensors"))
 print("handler:", os.getpid(), len(models), os.environ["COMFYUI_URL"], flush=True)
@@ -74,6 +79,7 @@ class Container:
             "COMFYUI_DIR": str(self.comfyui),
             "COMFYUI_PORT": str(port),
             "COMFYUI_LOG": str(self.log),
+            "MODELS_STATE": str(folder / "models.state"),
             "MODELS_DIR": str(self.comfyui / "models"),
             "VOLUME_DIR": str(self.volume),
         }
@@ -114,7 +120,7 @@ class Container:
         return int(requests.get(self.url, timeout=5).json()["pid"])
 
     def says(self, pattern: str) -> Callable[[], object]:
-        return lambda: re.search(pattern, self.text)
+        return lambda: re.search(pattern, self.text, re.MULTILINE)
 
     def end(self) -> None:
         if self.process is not None:

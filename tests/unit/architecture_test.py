@@ -14,8 +14,9 @@ ORDER = [
     ["config"],
     ["models"],
     ["input_faults", "request", "fit", "stills", "node_rules", "workflow", "output_file", "image", "comfyui"],
-    ["video", "storage", "s3_config", "progress", "outputs", "delivery", "startup"],
+    ["video", "storage", "s3_config", "progress", "encoding", "outputs", "delivery", "startup"],
     ["job"],
+    ["warmup"],
 ]
 PROGRAMS = {"handler.py", "test_runpod_local.py", "test_handler_directly.py", "verify_setup.py"}
 

@@ -7,5 +7,18 @@ from worker.comfyui.client import ComfyUI, Prompt, SavedFile
 from worker.comfyui.events import Event, Events
 from worker.comfyui.folders import clear, set_aside
 from worker.comfyui.follow import Limits, follow, stop
+from worker.comfyui.last_lines import read_last_lines
 
-__all__ = ["ComfyUI", "Event", "Events", "Limits", "Prompt", "SavedFile", "clear", "follow", "set_aside", "stop"]
+__all__ = [
+    "ComfyUI",
+    "Event",
+    "Events",
+    "Limits",
+    "Prompt",
+    "SavedFile",
+    "clear",
+    "follow",
+    "read_last_lines",
+    "set_aside",
+    "stop",
+]

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from worker import config, logs
 from worker.errors import WorkerError
@@ -15,15 +16,19 @@ def main(arguments: list[str]) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker.models", description=__doc__)
     parser.add_argument("command", choices=("bring", "check", "warm", "list"))
-    command = parser.parse_args(arguments).command
+    parser.add_argument("--state", type=Path, help="a file that gets `ready` when all is well, else the reason")
+    options = parser.parse_args(arguments)
     logs.setup("INFO")
     try:
         settings = config.load_models()
         logs.setup(settings.log_level)
-        return _run(command, settings)
+        status, state = _run(options.command, settings), "ready"
     except WorkerError as error:
         log.error("%s", error.message)
-        return 1
+        status, state = 1, error.message
+    if options.state:
+        options.state.write_text(f"{state}\n", encoding="utf-8")
+    return status
 
 
 def _run(command: str, settings: config.ModelSettings) -> int:
