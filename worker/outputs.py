@@ -2,19 +2,16 @@
 
 import base64
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import Any
 
 from worker.config import MB
+from worker.encoding import encode_all, estimate, stays, total_size
 from worker.errors import OutputFailed
-from worker.output_file import MIME_TYPES, OutputFile, name_uniquely
-from worker.stills import LADDERS, Encoding, encode
+from worker.output_file import OutputFile, name_uniquely
+from worker.stills import LADDERS, Encoding
 
-_SAMPLES = 4
 _ESTIMATE_MARGIN = 1.05
 
 
@@ -81,10 +78,9 @@ def refer(
     chosen, loss = next(_choose(ordered, output), (None, ""))
     if chosen is None:
         raise _nothing_fits(ordered, output, limit)
-    sent = _encode_all(chosen, LADDERS[frame_format][0], fallback=False)
-    sent = [
-        replace(file, filename=name) for file, name in zip(sent, name_uniquely(f.filename for f in sent), strict=True)
-    ]
+    encoded = encode_all(chosen, LADDERS[frame_format][0], fallback=False)
+    names = name_uniquely(file.filename for file in encoded)
+    sent = [replace(file, filename=name) for file, name in zip(encoded, names, strict=True)]
     placed = list(zip(sent, store(sent), strict=True))
     reply = {**answer, "outputs": [_describe(file) | place.entry() for file, place in placed]}
     reply["warnings"] = [*answer.get("warnings", ()), *([loss] if loss else [])]
@@ -133,13 +129,13 @@ def _fit(
     images_list: bool,
 ) -> dict[str, Any] | None:
     """The reply in the first encoding that fits, or None."""
-    as_saved = all(_stays(file, ladder[0]) for file in files)
-    expected = {} if as_saved else _estimate(files, ladder)
+    as_saved = all(stays(file, ladder[0]) for file in files)
+    expected = {} if as_saved else estimate(files, ladder)
     for encoding in ladder:
         first, last = encoding is ladder[0], encoding is ladder[-1]
         if not last and expected.get(encoding, 0) > limit * _ESTIMATE_MARGIN:
             continue
-        sent = _encode_all(files, encoding, fallback=not first)
+        sent = encode_all(files, encoding, fallback=not first)
         told = [text for text in (loss, "" if first else _tell_quality(files, sent, limit)) if text]
         for shared in (False, True) if images_list and first else (images_list,):
             draft = _Draft(answer, sent, told, images_list=images_list, shared=shared)
@@ -148,47 +144,8 @@ def _fit(
         if not any(file.still for file in files):
             break
         if first and as_saved:  # until here nothing had to be decoded
-            expected = _estimate(files, ladder)
+            expected = estimate(files, ladder)
     return None
-
-
-def _estimate(files: list[OutputFile], ladder: Sequence[Encoding]) -> dict[Encoding, float]:
-    """The reply's size in each lossy encoding, from a few stills: a full pass over a long clip takes seconds."""
-    stills = [file for file in files if file.still]
-    lossy = [encoding for encoding in ladder if encoding.quality]
-    if len(stills) <= 2 * _SAMPLES:
-        return {}
-    sample = stills[:: len(stills) // _SAMPLES][:_SAMPLES]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        encoded = list(pool.map(lambda file: encode(file.data, lossy) or [file.data] * len(lossy), sample))
-    saved, fixed = _total(sample) or 1, _total(files) - _total(stills)
-    shares = [min(1, sum(map(len, column)) / saved) for column in zip(*encoded, strict=True)]
-    return {encoding: (fixed + share * _total(stills)) * 4 / 3 for encoding, share in zip(lossy, shares, strict=True)}
-
-
-def _encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) -> list[OutputFile]:
-    """Each file in that encoding, on all cores: Pillow lets go of the interpreter, and each picture stays in a thread.
-
-    Every pass decodes anew: 129 decoded frames of 720p would take 357 MB.
-    """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda file: _encode(file, encoding, fallback), files))
-
-
-def _stays(file: OutputFile, encoding: Encoding) -> bool:
-    """Whether the file as saved is what that encoding is to give."""
-    return not encoding.format or not file.still or MIME_TYPES[encoding.suffix] == file.mime_type
-
-
-def _encode(file: OutputFile, encoding: Encoding, fallback: bool) -> OutputFile:
-    """The file in that encoding, or as saved where that is the same, or smaller (on a fallback), or no still at all."""
-    if not file.still or (not fallback and _stays(file, encoding)):
-        return file
-    encoded = encode(file.data, [encoding])
-    if not encoded or (fallback and len(encoded[0]) >= len(file.data)):
-        return file
-    stem = PurePosixPath(file.filename).stem
-    return OutputFile(stem + encoding.suffix, encoded[0], quality=encoding.quality)
 
 
 class _Draft:
@@ -244,17 +201,14 @@ def _nothing_fits(files: list[OutputFile], output: str, limit: int) -> OutputFai
     if output == "video" and files and not videos:
         return OutputFailed(f'no video was saved, only {len(images)} images; ask for output "frames" or "both"')
     return OutputFailed(
-        f"the reply may have {_mb(limit)}, and base64 adds a third: {len(videos)} videos have {_mb(_total(videos))}, "
-        f"{len(images)} images {_mb(_total(images))} as saved. Ask for fewer num_frames or a smaller width and height, "
-        "call /runsync (20 MB) instead of /run (10 MB), or raise REPLY_LIMIT_MB where no platform limits the reply",
+        f"the reply may have {_mb(limit)}, and base64 adds a third: {len(videos)} videos have {_mb(total_size(videos))}"
+        f", {len(images)} images {_mb(total_size(images))} as saved. Ask for fewer num_frames or a smaller width and "
+        "height, call /runsync (20 MB) instead of /run (10 MB), use a bucket, or raise REPLY_LIMIT_MB where no "
+        "platform limits the reply",
         limit_bytes=limit,
-        video_bytes=_total(videos),
-        image_bytes=_total(images),
+        video_bytes=total_size(videos),
+        image_bytes=total_size(images),
     )
-
-
-def _total(files: list[OutputFile]) -> int:
-    return sum(len(file.data) for file in files)
 
 
 def _mb(size: int) -> str:
