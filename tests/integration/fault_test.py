@@ -229,10 +229,21 @@ class TestCancel:
             first.join()
         assert len(answers[0]["outputs"]) == 6
 
-    @pytest.mark.parametrize("node", ["SamplerCustomAdvanced", "VAEDecode", "SaveVideo"])
-    def test_while_a_node_runs(self, run, small, node):
+    @pytest.mark.parametrize(
+        ("node", "title"),
+        [("SamplerCustomAdvanced", "Sample"), ("VAEDecode", "Decode frames"), ("SaveVideo", "Save video")],
+    )
+    def test_while_a_node_runs(self, run, small, node, title):
+        cancelled = threading.Event()
         with start(scenario=Scenario(step_seconds=0.01, hang_at=node, faulty_prompts=1)) as engine:
-            self.cancel_when(engine, run, small(), lambda: queue_of(engine)["queue_running"])
+            with pytest.raises(JobCancelled):
+                run(
+                    engine,
+                    small(),
+                    report=lambda progress: progress["node"] == title and cancelled.set(),
+                    cancelled=cancelled,
+                )
+            assert is_idle(engine)
             assert len(run(engine, small())["outputs"]) == 6
 
     def test_while_the_files_are_fetched(self, run, small):
