@@ -296,13 +296,13 @@ class TestFailingBucket:
     def test_one_that_takes_too_long_is_given_up_in_time(self, s3: str, send: Send) -> None:
         with Proxy(s3, pause=0.3) as slow:
             start = time.monotonic()
-            answer = send(bucket_environ(slow.url, BUCKET_TIMEOUT="1"), width=256, height=256, output="video")
+            answer = send(bucket_environ(slow.url, BUCKET_TIMEOUT="1"), width=256, height=256, frame_format="png")
         assert answer["timings"]["deliver"] < 5
         assert time.monotonic() - start < 15
         assert "longer than 1 s" in failures(answer)[0]
 
     def test_one_that_hangs_up_half_way_gets_the_file_at_the_next_attempt(self, s3: str, send: Send) -> None:
-        with Proxy(s3, cut_after=4096, cuts=1) as proxy:
+        with Proxy(s3, cut_after=1024, cuts=1) as proxy:
             answer = send(bucket_environ(proxy.url), width=256, height=256, output="video")
             assert failures(answer) == []
             assert proxy.connections > 1
@@ -326,7 +326,7 @@ class TestFailingBucket:
             canceller = threading.Thread(target=cancel_at_first_connection, args=(slow, cancelled))
             canceller.start()
             with pytest.raises(JobCancelled):
-                send(bucket_environ(slow.url), cancelled, width=256, height=256, output="video")
+                send(bucket_environ(slow.url), cancelled, width=256, height=256, frame_format="png")
             canceller.join()
 
 
