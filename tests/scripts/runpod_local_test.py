@@ -1,7 +1,11 @@
 """test_runpod_local.py against an HTTP server that plays the endpoint as each test scripts it."""
 
 import base64
+import functools
 import json
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +58,49 @@ def test_async_follows_the_job_and_sends_only_what_was_given(
     assert endpoint.seen[0][1] == {
         "input": {"image": base64.b64encode(b"a photo").decode(), "num_frames": 3, "fps": 12.5}
     }
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing: the program's own lines are looked at."""
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[str]:
+    """The URL of a folder that holds clip.mp4."""
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    (folder / "clip.mp4").write_bytes(VIDEO)
+    serve = functools.partial(QuietFiles, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_files_in_a_bucket_are_fetched(endpoint: PlayedEndpoint, called: Program, bucket: str, tmp_path: Path) -> None:
+    entry = {**encode("video", "clip.mp4", b""), "encoding": "url", "data": f"{bucket}/clip.mp4"}
+    endpoint.replies = [completed(outputs=[entry])]
+    assert called("sync", "--url", endpoint.url, "--output", "video").returncode == 0
+    assert (tmp_path / "outputs" / "job-1" / "clip.mp4").read_bytes() == VIDEO
+
+
+def test_a_file_gone_from_its_bucket_is_one_line_without_its_address(
+    endpoint: PlayedEndpoint, called: Program, bucket: str
+) -> None:
+    entry = {**encode("video", "clip.mp4", b""), "encoding": "url", "data": f"{bucket}/gone.mp4?Signature=secret"}
+    endpoint.replies = [completed(outputs=[entry])]
+    done = called("sync", "--url", endpoint.url, "--output", "video")
+    assert_fails(done, "HTTP 404")
+    assert "secret" not in done.stderr + done.stdout
+
+
+def test_files_on_the_volume_are_named(endpoint: PlayedEndpoint, called: Program) -> None:
+    entry = {"type": "video", "filename": "clip.mp4", "encoding": "volume", "path": "/runpod-volume/outputs/j/clip.mp4"}
+    endpoint.replies = [completed(outputs=[entry])]
+    done = called("sync", "--url", endpoint.url, "--output", "video")
+    assert done.returncode == 0, done.stderr
+    assert "/runpod-volume/outputs/j/clip.mp4" in done.stdout
 
 
 def test_an_image_address_is_left_for_the_worker_to_fetch(endpoint: PlayedEndpoint, called: Program) -> None:
