@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from client.worker_process import worker_process
-from tests.unit.docs_test import ROOT, blocks, codes, rows
+from tests.pages import ROOT, blocks, codes, rows
 
 LOCALLY = ("The handler, from its start to its first job", "One job")
 

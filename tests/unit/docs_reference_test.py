@@ -1,0 +1,133 @@
+"""The pages' tables of fields, errors, rooms and settings, against the code: both ways."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.pages import codes, read, rows
+from tests.unit.architecture_test import ORDER
+from worker import config, errors
+from worker.comfyui import Event
+from worker.errors import ConfigError, InvalidInput
+from worker.progress import Progress
+from worker.request import RULES, Request, parse
+from worker.workflow import Graph
+
+SETTINGS = config.load({})
+KINDS = {"string": "text", "integer": "whole number", "number": "number", "object": "object", "array": "list"}
+
+
+def allowed(name: str, schema: dict[str, Any]) -> str:
+    if name in RULES:
+        return RULES[name]
+    schema = {**schema, **schema.get("anyOf", [{}])[0]}
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    high = schema.get("maximum", SETTINGS.max_frames)
+    step = f"multiples of {schema['multipleOf']}, " if "multipleOf" in schema else ""
+    return f"{step}{schema['minimum']} to {high}"
+
+
+def default(name: str, schema: dict[str, Any]) -> str:
+    if name in ("image", "prompt"):
+        return "required"
+    value = schema.get("default", "random")
+    if value in (None, [], ""):
+        return "empty" if value == "" else "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_every_input_field_has_its_type_default_and_limits() -> None:
+    schemas = Request.model_json_schema()["properties"]
+    expected = {
+        name: [KINDS[{**schema, **schema.get("anyOf", [{}])[0]}["type"]], default(name, schema), allowed(name, schema)]
+        for name, schema in schemas.items()
+    }
+    listed = {codes(row[0])[0]: row[1:4] for row in rows("docs/API.md", "field") if len(row) == 5}
+    assert listed == expected
+
+
+@pytest.mark.parametrize(("given", "message"), [tuple(row) for row in rows("docs/API.md", "input")])
+def test_a_bad_input_gets_the_error_that_the_page_shows(given: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(json.loads(given.strip("`")), SETTINGS)
+    assert caught.value.message == message.strip("`")
+
+
+def test_every_error_code_is_listed_and_no_other() -> None:
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    listed = [code for row in rows("docs/API.md", "code") for code in codes(row[0])]
+    assert sorted(listed) == sorted({kind.code for kind in classes})
+
+
+def test_the_progress_has_the_fields_that_the_page_lists() -> None:
+    clock = iter([0.0, 1.0])
+    progress = Progress(Graph({"1": {"class_type": "KSampler", "inputs": {}}}), lambda: next(clock))
+    progress.update(Event("step", "1", 1, 9))
+    told = progress.update(Event("step", "1", 2, 9))
+    listed = {name for row in rows("docs/API.md", "field") if len(row) == 2 for name in codes(row[0])}
+    assert told is not None
+    assert set(told) <= listed
+
+
+def test_the_rooms_are_those_of_the_import_order() -> None:
+    assert [codes(row[1]) for row in rows("docs/ARCHITECTURE.md", "level")] == ORDER
+    assert [codes(row[0])[0] for row in rows("docs/ARCHITECTURE.md", "room")] == [
+        room for level in ORDER for room in level
+    ]
+
+
+class Recorded(dict[str, str]):
+    """An environment that remembers which names it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def load(environ: dict[str, str]) -> tuple[object, object]:
+    return config.load(environ), config.load_models(environ)
+
+
+def settings() -> dict[str, list[str]]:
+    return {codes(row[0])[0]: row[1:] for row in rows("docs/CONFIGURATION.md", "variable")}
+
+
+def in_builder() -> dict[str, str]:
+    """Every variable that builder.sh takes from outside, and the default of those that it gives a plain one."""
+    text = read("builder.sh")
+    names = dict.fromkeys(re.findall(r"\$\{([A-Z][A-Z0-9_]+):[-=]", text), "")
+    return names | dict(re.findall(r'^: "\$\{(\w+):=(.*)\}"$', text, re.MULTILINE))
+
+
+def test_every_setting_is_listed_and_no_other() -> None:
+    recorded = Recorded()
+    load(recorded)
+    assert set(settings()) == recorded.asked | set(in_builder())
+
+
+@pytest.mark.parametrize("name", settings())
+def test_a_settings_default_and_limits_are_the_codes(name: str) -> None:
+    default, limits = settings()[name][:2]
+    if re.fullmatch("`[^`]+`", default):
+        value, of_builder = default.strip("`"), in_builder().get(name, "")
+        assert load({name: value}) == load({})
+        assert value == of_builder or "$((" in of_builder or not of_builder
+    if span := re.match(r"([\d.]+) to ([\d.]+)", limits):
+        low, high = span.groups()
+        load({name: low})
+        load({name: high})
+        for beyond in (float(low) - 1, float(high) + 1):
+            with pytest.raises(ConfigError, match=name):
+                load({name: str(beyond)})
+
+
+def test_the_build_arguments_are_the_dockerfiles() -> None:
+    listed = {codes(row[0])[0] for row in rows("docs/CONFIGURATION.md", "build argument")}
+    assert listed == set(re.findall(r"^ARG (\w+)", read("Dockerfile"), re.MULTILINE))
