@@ -13,7 +13,7 @@ FROM base-${CUDA} AS system
 # hadolint ignore=DL3008 # the archive keeps only the latest version of each package
 RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 tini \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 python3-distutils tini \
     && apt-get clean \
     && python3 --version && tini --version
 

@@ -19,7 +19,8 @@ install_environment() {
   if cmp -s "$lock" "$venv/lock.txt"; then return; fi
   python3 -m venv --clear "$venv"
   # Wheels only: a source package would run its own code, and build with whatever it finds.
-  "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$lock"
+  "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
+    --no-deps --only-binary :all: --require-hashes -r "$lock"
   "$venv/bin/python" -m pip check
   "$venv/bin/python" -c 'import torch, torchvision, torchaudio; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
   cp "$lock" "$venv/lock.txt"
