@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from worker import config, job, logs, startup, warmup
+from worker import config, job, logs, schemas, startup, warmup
 from worker.comfyui import ComfyUI
 from worker.config import Settings
 from worker.errors import ComfyUIUnavailable, ConfigError, InternalError, WorkerError
@@ -66,49 +66,54 @@ async def send_progress(event: dict[str, Any], progress: dict[str, Any]) -> None
 
 
 @contextmanager
-def local_comfyui(settings: Settings) -> Iterator[None]:
-    """Off the platform: the ComfyUI at COMFYUI_URL, if one answers or builder.sh starts one, else a preview engine."""
+def local_comfyui(settings: Settings) -> Iterator[bool]:
+    """Off the platform: the ComfyUI at COMFYUI_URL, if one answers or builder.sh starts one, else a preview engine.
+
+    Yields whether it is the preview engine.
+    """
     with ExitStack() as stack:
+        preview = False
         try:
             if not settings.comfyui_log:
                 ComfyUI(settings.comfyui_url).stats()
         except ComfyUIUnavailable:
             from local import engine
 
-            preview = stack.enter_context(engine.start())
-            config.export({"COMFYUI_URL": preview.url, "COMFYUI_DIR": str(preview.home)})
+            running = stack.enter_context(engine.start())
+            preview = True
+            config.export({"COMFYUI_URL": running.url, "COMFYUI_DIR": str(running.home)})
             log.warning("No ComfyUI at %s: a PREVIEW ENGINE makes the clips, not Hunyuan", settings.comfyui_url)
-        yield
+        yield preview
 
 
 @contextmanager
-def local_queue(settings: Settings) -> Iterator[None]:
+def local_queue(settings: Settings, preview: bool) -> Iterator[None]:
     """Off the platform: a local endpoint whose queue the SDK's job loop takes jobs from."""
     from local import endpoint
 
-    with endpoint.start(settings.local_port, settings.local_host, poll_hold=0.5) as local:
+    shown = {"schemas": schemas.components(settings), "preview": preview}
+    with endpoint.start(settings.local_port, settings.local_host, poll_hold=0.5, **shown) as local:
         # The SDK's checks are for the platform's machines: one of them ends the process where there is no internet.
         unchecked = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true"}
         config.export({**local.worker_environ(), **unchecked})
         yield
 
 
-def take_jobs(settings: Settings) -> None:
+def take_jobs() -> None:
     """Run the SDK until it is told to stop. It reads its environment when it is imported, hence here and not above."""
+    settings, start = config.load(), time.monotonic()  # anew: the stand-ins may have changed them
     config.export({"RUNPOD_LOG_LEVEL": settings.sdk_log_level})
     import runpod
 
-    start = time.monotonic()
-
-    # Each reads the settings anew: the stand-ins have changed them.
+    # The platform hears the name of the one that fails.
     def models_in_place() -> None:
-        startup.check_models(config.load(), start + settings.init_timeout)
+        startup.check_models(settings, start + settings.init_timeout)
 
     def comfyui_answers() -> None:
-        startup.check_comfyui(config.load(), start + settings.boot_timeout)
+        startup.check_comfyui(settings, start + settings.boot_timeout)
 
     def warm_up() -> None:
-        warmup.run(config.load(), start + settings.init_timeout)
+        warmup.run(settings, start + settings.init_timeout)
 
     for check in (models_in_place, comfyui_answers, *([warm_up] if settings.warmup else [])):
         runpod.serverless.register_fitness_check(check)
@@ -124,12 +129,13 @@ def main(arguments: list[str]) -> None:
     log.info("INITIALIZING RUNPOD SERVERLESS WORKER")
     if settings.has_queue:
         startup.refuse_silencers(settings, arguments)
-        take_jobs(settings)
+        take_jobs()
         return
-    with local_comfyui(settings), ExitStack() as stack:
+    startup.refuse_silencers(settings, [])
+    with local_comfyui(settings) as preview, ExitStack() as stack:
         if not startup.silencers(arguments):  # by hand the SDK's own server, or one job of its own, is a choice
-            stack.enter_context(local_queue(settings))
-        take_jobs(settings)
+            stack.enter_context(local_queue(settings, preview))
+        take_jobs()
 
 
 if __name__ == "__main__":

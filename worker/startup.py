@@ -22,8 +22,9 @@ SILENCERS = {
 
 
 def silencers(arguments: list[str]) -> list[str]:
-    """The flags among a command's arguments that keep the SDK from taking jobs."""
-    return [flag for flag in SILENCERS if any(argument.split("=", maxsplit=1)[0] == flag for argument in arguments)]
+    """The flags among a command's arguments that keep the SDK from taking jobs; it takes shortened ones as well."""
+    names = [argument.split("=", maxsplit=1)[0] for argument in arguments if argument.startswith("--")]
+    return [flag for flag in SILENCERS if any(len(name) > len("--") and flag.startswith(name) for name in names)]
 
 
 def refuse_silencers(settings: Settings, arguments: list[str]) -> None:

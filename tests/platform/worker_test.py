@@ -117,7 +117,9 @@ def test_without_comfyui_the_platform_hears_that_the_worker_is_unfit(small, tmp_
         (["--rp_serve_api"], {}),
         (["--test_input", "{}"], {}),
         (["--test_input={}"], {}),
+        (["--rp_serve"], {}),
         ([], {"RUNPOD_REALTIME_PORT": "8001"}),
+        ([], {"RUNPOD_REALTIME_PORT": "8001", "RUNPOD_WEBHOOK_GET_JOB": ""}),
     ],
 )
 def test_what_silences_the_handler_is_refused_at_once(tmp_path, arguments, environ):
