@@ -26,5 +26,5 @@ def codes(cell: str) -> list[str]:
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    pattern = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    pattern = re.compile(rf"^ *```{language}\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
     return [(str(page), block) for page in PAGES for block in pattern.findall(read(page))]

@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             yield Served(url, log)
 
 
-def example(language: str, word: str) -> str:
+def example_of(language: str, word: str) -> str:
     """The one block of API.md in that language that has the word."""
     (found,) = [block for page, block in blocks(language) if page == "docs/API.md" and word in block]
     return found
@@ -65,14 +65,14 @@ def listed(field: str) -> set[str]:
 
 
 def test_the_python_example_saves_the_clip_and_its_frames(served: Served, tmp_path: Path) -> None:
-    done = served.run(sys.executable, "-c", example("python", "runpod"), folder=tmp_path)
+    done = served.run(sys.executable, "-c", example_of("python", "runpod"), folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert frames_of(tmp_path / "clip.mp4") == 9
     assert len(list(tmp_path.glob("frame_*.jpg"))) == 9
 
 
 def test_the_curl_example_gets_an_answer_with_the_fields_that_the_page_lists(served: Served, tmp_path: Path) -> None:
-    done = served.run("bash", "-euc", example("bash", "curl"), folder=tmp_path)
+    done = served.run("bash", "-euc", example_of("bash", "curl"), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads((tmp_path / "answer.json").read_text())["output"]
     assert answer["status"] == "success"
@@ -80,6 +80,20 @@ def test_the_curl_example_gets_an_answer_with_the_fields_that_the_page_lists(ser
     entries = [set(entry) for entry in answer["outputs"]]
     assert set.union(*entries) <= listed("mime_type")
     assert len(entries) == 10
+
+
+def test_the_request_of_the_readme_gets_the_answer_that_it_shows(served: Served, tmp_path: Path) -> None:
+    (request,) = [block for page, block in blocks("sh") if page == "README.md" and "curl" in block]
+    (shown,) = [json.loads(block) for page, block in blocks("json") if page == "README.md"]
+    done = served.run("bash", "-euc", request.replace("http://localhost:8000", served.url), folder=tmp_path)
+    report = json.loads(done.stdout)
+    assert set(report) == set(shown)
+    told = ("width", "height", "num_frames", "fps", "seed")
+    assert [report["output"][name] for name in told] == [shown["output"][name] for name in told]
+    assert set(report["output"]["timings"]) == set(shown["output"]["timings"])
+    for entry, example in zip(report["output"]["outputs"], shown["output"]["outputs"], strict=False):
+        assert entry | {"data": "..."} == example
+    assert len(report["output"]["outputs"]) == 17
 
 
 def test_the_example_of_a_workflow_saves_its_picture(served: Served) -> None:
@@ -94,7 +108,7 @@ def test_the_javascript_example_is_javascript(tmp_path: Path) -> None:
     if not shutil.which("node"):
         pytest.skip("no node here: the JavaScript example is not looked at")
     script = tmp_path / "clip.mjs"
-    script.write_text(example("js", "runpod-sdk"))
+    script.write_text(example_of("js", "runpod-sdk"))
     subprocess.run(["node", "--check", str(script)], check=True, timeout=30)
 
 
