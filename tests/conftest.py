@@ -93,3 +93,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--comfyui-dir", help="the folder with its input, output and temp, to check that jobs leave nothing"
     )
     parser.addoption("--rounds", type=int, default=3, help="how often tests/real repeats what it repeats")
+    parser.addoption("--soak-jobs", type=int, default=20, help="how many jobs the soak runs")
+    parser.addoption("--fuzz-requests", type=int, default=60, help="how many requests the fuzz generates")
+    parser.addoption("--fuzz-workflows", type=int, default=40, help="how many workflows the fuzz generates")

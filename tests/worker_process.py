@@ -23,8 +23,10 @@ FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 class Worker:
     """handler.py with the platform's environment; its output is in `log`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], endpoint: platform.Endpoint, log: Path) -> None:
-        self.process, self.endpoint, self._log = process, endpoint, log
+    def __init__(
+        self, process: subprocess.Popen[bytes], endpoint: platform.Endpoint, log: Path, environ: Mapping[str, str]
+    ) -> None:
+        self.process, self.endpoint, self._log, self.environ = process, endpoint, log, environ
 
     @property
     def log(self) -> str:
@@ -69,7 +71,7 @@ def worker_at(
                 env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         try:
-            yield Worker(process, endpoint, log)
+            yield Worker(process, endpoint, log, environ)
         finally:
             with suppress(ProcessLookupError):  # it has ended by itself, and nothing of it lives on
                 os.killpg(process.pid, signal.SIGKILL)  # the SDK's heartbeat is a child that would live on

@@ -19,7 +19,7 @@ MB = 1_000_000
 DENIED_NODES = (
     "LoadImageDataSetFromFolder,LoadImageTextDataSetFromFolder,LoadTrainingDataset,Load3D,"
     "Save*DataSetToFolder,SaveTrainingDataset,SaveLoRA,"
-    "VHS_Load*Path,*FromFolder*,*FromDir*,*FromPath*,*From[Uu][Rr][Ll]*,*LoadText*,*SaveText*,"
+    "VHS_Load*Path,*From*Folder*,*From*Dir*,*From*Path*,*From*[Uu][Rr][Ll]*,LoadText|*,SaveText|*,* Text File,"
     "*Python*,*Exec[A-Z]*,*Exec,*Eval[A-Z]*,*Eval,*[Ss]ubprocess*,*Shell*,*Bash*,*Terminal*"
 )
 
