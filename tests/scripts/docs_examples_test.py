@@ -18,7 +18,9 @@ import requests
 
 from client.worker_process import worker_process
 from tests.pages import ROOT, blocks, codes, rows
+from tests.scripts.container import Container, wait_for
 
+BOOT = "The boot of a container"
 LOCALLY = ("The handler, from its start to its first job", "One job")
 
 
@@ -121,16 +123,34 @@ def test_an_error_arrives_as_the_page_says(served: Served, given: str, message: 
     assert report["output"]["code"] == "invalid_input"
 
 
-def test_the_log_has_the_lines_of_the_page_in_their_order(served: Served, tmp_path: Path) -> None:
+def lines_of(*titles: str) -> list["re.Pattern[str]"]:
+    """The first column of the tables below those headings of SOLUTION.md; `...` stands for anything."""
     text = (ROOT / "docs" / "SOLUTION.md").read_text()
-    sections = [text.partition(f"### {title}\n")[2].partition("\n#")[0] for title in LOCALLY]
+    sections = [text.partition(f"### {title}\n")[2].partition("\n#")[0] for title in titles]
     lines = [codes(line)[0] for section in sections for line in section.splitlines() if line.startswith("| `")]
-    assert len(lines) > 15
-    (tmp_path / "examples").mkdir()
+    return [re.compile(".*".join(map(re.escape, line.split("...")))) for line in lines]
+
+
+def test_the_log_has_the_lines_of_the_page_in_their_order(served: Served, tmp_path: Path) -> None:
     program = [sys.executable, str(ROOT / "test_runpod_local.py"), "sync", "--url", served.url, "--frames", "1"]
     subprocess.run([*program, "--resolution", "480p"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
-    log, place = served.log.read_text(), 0
+    log, place, lines = served.log.read_text(), 0, lines_of(*LOCALLY)
+    assert len(lines) > 15
     for line in lines:
-        found = re.compile(".*?".join(map(re.escape, line.split("...")))).search(log, place)
-        assert found, f"{line!r} does not come after what is above it"
+        found = line.search(log, place)
+        assert found, f"{line.pattern} does not come after what is above it"
         place = found.start()
+
+
+def test_the_boot_has_the_lines_of_the_page(tmp_path: Path) -> None:
+    container, lines = Container(tmp_path), lines_of(BOOT)
+    container.fill_volume()
+    container.start()
+    try:
+        wait_for(container.says("models in place"))
+        wait_for(container.says("disk: "))
+        missing = [line.pattern for line in lines if not line.search(container.text)]
+    finally:
+        container.end()
+    # The models of this boot are whole, and of another size than the published ones, which it says instead.
+    assert missing == [re.escape("models: ") + ".*" + re.escape(" is whole")]

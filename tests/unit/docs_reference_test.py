@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.pages import codes, read, rows
+from tests.pages import ROOT, codes, read, rows
 from tests.unit.architecture_test import ORDER
 from worker import config, errors
 from worker.comfyui import Event
@@ -17,6 +17,28 @@ from worker.workflow import Graph
 
 SETTINGS = config.load({})
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "object": "object", "array": "list"}
+
+
+# Said by the SDK or by CUDA.
+OTHERS_WORDS = ("Fitness check failed", "no kernel image")
+
+
+def said() -> str:
+    """Everything that the programs can say: their sources, with texts of several lines as one."""
+    places = ("handler.py", "builder.sh", "worker/**/*.py", "client/*.py", "local/**/*.py")
+    text = "\n".join(path.read_text(encoding="utf-8") for place in places for path in sorted(ROOT.glob(place)))
+    return re.sub(r'"\s*\n\s*f?"', "", text)
+
+
+def symptoms() -> list[str]:
+    found = [code for row in rows("docs/TROUBLESHOOTING.md", "symptom") for code in codes(row[0])]
+    return [code for code in found if " " in code and not code.startswith(OTHERS_WORDS)]
+
+
+@pytest.mark.parametrize("symptom", symptoms())
+def test_a_symptom_is_what_the_programs_say(symptom: str) -> None:
+    pieces = re.sub(r"^(\w+: )?(error: )?", "", symptom).split("...")
+    assert [piece for piece in pieces if piece.strip() not in said()] == []
 
 
 def allowed(name: str, schema: dict[str, Any]) -> str:
