@@ -11,14 +11,19 @@ def read(name: str | Path) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def rows(page: str, header: str) -> list[list[str]]:
-    """The cells of every table whose first column is titled `header`."""
+def tables(page: str, header: str) -> list[list[list[str]]]:
+    """Every table whose first column is titled `header`: its rows, each as its cells."""
     found = []
     for table in re.findall(r"(?:^\|.*\n)+", read(page), re.MULTILINE):
         first, _, *others = (re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines())
         if first[0].strip() == header:
-            found += [[cell.strip() for cell in cells] for cells in others]
+            found.append([[cell.strip() for cell in cells] for cells in others])
     return found
+
+
+def rows(page: str, header: str) -> list[list[str]]:
+    """The rows of all those tables."""
+    return [row for table in tables(page, header) for row in table]
 
 
 def codes(cell: str) -> list[str]:

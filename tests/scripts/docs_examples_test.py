@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from client.worker_process import worker_process
-from tests.pages import ROOT, blocks, codes, rows
+from tests.pages import ROOT, blocks, codes, rows, tables
 from tests.scripts.container import Container, wait_for
 
 BOOT = "The boot of a container"
@@ -58,14 +58,6 @@ def frames_of(video: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-def listed(field: str) -> set[str]:
-    """The names in the table of API.md that lists the field of an answer."""
-    text = (ROOT / "docs" / "API.md").read_text()
-    tables = re.findall(r"(?:^\| .*\n)+", text.partition("## Answer")[2].partition("## Error")[0], re.MULTILINE)
-    (table,) = [table for table in tables if f"| `{field}` |" in table]
-    return {name for row in table.splitlines() for name in codes(row.split("|")[1])}
-
-
 def test_the_python_example_saves_the_clip_and_its_frames(served: Served, tmp_path: Path) -> None:
     done = served.run(sys.executable, "-c", example_of("python", "runpod"), folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -78,10 +70,10 @@ def test_the_curl_example_gets_an_answer_with_the_fields_that_the_page_lists(ser
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads((tmp_path / "answer.json").read_text())["output"]
     assert answer["status"] == "success"
-    assert listed("prompt_id") - {"images"} == set(answer)
-    entries = [set(entry) for entry in answer["outputs"]]
-    assert set.union(*entries) <= listed("mime_type")
-    assert len(entries) == 10
+    told, files, _ = ({name for row in table for name in codes(row[0])} for table in tables("docs/API.md", "field")[1:])
+    assert set(answer) == told - {"images"}
+    assert set().union(*answer["outputs"]) <= files
+    assert len(answer["outputs"]) == 10
 
 
 def test_the_request_of_the_readme_gets_the_answer_that_it_shows(served: Served, tmp_path: Path) -> None:
