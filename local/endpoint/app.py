@@ -5,11 +5,10 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from local.endpoint import client_routes, messages, page, worker_routes
+from local.endpoint import client_routes, messages, page, remote, worker_routes
 from local.endpoint.job import NotRetryable, QueueFull, UnknownJob
 from local.endpoint.messages import Json
 from local.endpoint.service import Service
@@ -23,12 +22,14 @@ DESCRIPTION = (
 
 def build_app(service: Service) -> FastAPI:
     """The application that serves `service`."""
-    app = FastAPI(title=TITLE, description=DESCRIPTION, lifespan=service.lifespan)
+    # FastAPI's own /docs loads its scripts from elsewhere; page.py has one that does not.
+    app = FastAPI(title=TITLE, description=DESCRIPTION, lifespan=service.lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     for router in (client_routes.router, worker_routes.router):
         app.include_router(router)
         app.include_router(router, prefix="/v2/{endpoint_id}", include_in_schema=False)
-    app.add_api_route("/", _show_page, include_in_schema=False)
+    app.include_router(remote.router)
+    page.serve(app)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_bad_query)
     for kind, status in ((UnknownJob, 404), (NotRetryable, 400), (QueueFull, 429), (ClientDisconnect, 499)):
@@ -37,15 +38,11 @@ def build_app(service: Service) -> FastAPI:
     return app
 
 
-async def _show_page(request: Request) -> HTMLResponse:
-    return HTMLResponse(page.render(request.app.openapi()))
-
-
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = error.detail
     if error.status_code in (404, 405):
-        message = f"no route {request.method} {request.url.path}; / lists them"
+        message = f"no route {request.method} {request.url.path}; /docs lists them"
     return Json({"error": message}, status_code=error.status_code, headers=error.headers)
 
 
@@ -65,6 +62,8 @@ def _answer_with(status: int) -> Any:
 def _build_openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schema["components"]["schemas"].update(messages.body_schemas())
+        schemas = schema["components"]["schemas"]
+        schemas.update(messages.body_schemas())
+        messages.describe_worker(schemas, app.state.service.options.schemas)
         app.openapi_schema = schema
     return app.openapi_schema

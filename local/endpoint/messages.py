@@ -1,6 +1,7 @@
 """The JSON that goes in and out: its models, and reading it with limits."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from fastapi import HTTPException, Request
@@ -99,6 +100,14 @@ def body_schemas() -> dict[str, Any]:
     """The schemas that `body_of` refers to."""
     _, schema = models_json_schema([(JobRequest, "validation"), (JobDone, "validation")], ref_template=REF)
     return dict(schema["$defs"])
+
+
+def describe_worker(schemas: dict[str, Any], worker: Mapping[str, Any]) -> None:
+    """Put the worker's own `Input` and `Output`, and what they refer to, in the place of any JSON."""
+    schemas.update(worker)
+    for model, field, name in (("JobRequest", "input", "Input"), ("JobStatus", "output", "Output")):
+        if name in worker:
+            schemas[model]["properties"][field] = {"$ref": REF.format(model=name)}
 
 
 async def read_limited(request: Request, limit: int) -> bytes | None:

@@ -1,6 +1,8 @@
 """What a local endpoint can be told: the platform's limits as defaults, and faults as data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 MB = 1_000_000
 
@@ -42,6 +44,12 @@ class Options:
     """Jobs waiting before /run and /runsync answer 429."""
     memory_limit: int = 1000 * MB
     """Bytes of inputs and results held; the oldest results go first."""
+    remote_url: str = "https://api.runpod.ai/v2"
+    """Where the page's calls to a deployed endpoint go."""
+    schemas: Mapping[str, Any] = field(default_factory=dict)
+    """OpenAPI components that describe the worker's `Input` and `Output`."""
+    preview: bool = False
+    """The worker has a preview engine behind it, no model: /health tells it, and the page."""
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:

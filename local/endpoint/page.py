@@ -1,20 +1,57 @@
-"""The root page: what this server is, and its routes."""
+"""The page on which a person tries the endpoint, and the API reference: the files of local/page, as they are."""
 
-import html
-from typing import Any
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
+
+FOLDER = Path(__file__).parents[1] / "page"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HEADERS = {
+    # Scripts reach this server and nothing else: a key that is typed in cannot be sent anywhere but to /remote.
+    # Pictures and clips may lie in a bucket.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: https:; media-src blob: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+router = APIRouter(include_in_schema=False)
 
 
-def render(openapi: dict[str, Any]) -> str:
-    """The page, from the application's OpenAPI description."""
-    rows = "".join(
-        f"<tr><td>{method.upper()}</td><td><code>{html.escape(path)}</code></td>"
-        f"<td>{html.escape(operation.get('description', '').splitlines()[0])}</td></tr>"
-        for path, operations in openapi["paths"].items()
-        for method, operation in operations.items()
-    )
-    info = openapi["info"]
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(info['title'])}</title>"
-        f"<h1>{html.escape(info['title'])}</h1><p>{html.escape(info['description'])}</p>"
-        f"<table>{rows}</table><p><a href='/docs'>/docs</a> to try them out, <a href='/health'>/health</a></p></html>"
-    )
+class Files(StaticFiles):
+    """A folder's files with HEADERS; one that is not there, as in the image, is a 404."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory, check_dir=False)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file's answer."""
+        response: Response = await super().get_response(path, scope)
+        response.headers.update(HEADERS)
+        return response
+
+
+def serve(app: FastAPI) -> None:
+    """Add the page at /, the reference at /docs, and what they load."""
+    app.include_router(router)
+    app.mount("/page", Files(FOLDER))
+    app.mount("/examples", Files(EXAMPLES))
+
+
+@router.get("/")
+async def show_page(request: Request) -> Response:
+    """Where a person makes a clip."""
+    return await _file("index.html", request)
+
+
+@router.get("/docs")
+async def show_reference(request: Request) -> Response:
+    """The routes and their schemas, from /openapi.json."""
+    return await _file("reference.html", request)
+
+
+async def _file(name: str, request: Request) -> Response:
+    return await Files(FOLDER).get_response(name, request.scope)

@@ -72,6 +72,8 @@ class Service:
             "workers": self.workers.count({job.worker for job in running if job.worker is not None}),
             "local": {
                 "standIn": True,
+                "preview": self.options.preview,
+                "queue": [job.id for job in self.jobs.queue],
                 "lateUpdates": self.jobs.late_updates,
                 "oversizedResults": self.jobs.oversized_results,
                 "unhealthy": self.workers.unhealthy(),

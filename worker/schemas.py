@@ -1,0 +1,94 @@
+"""A job's input and answer as OpenAPI components, for whoever shows or checks them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from worker.config import Settings
+from worker.request import Request
+
+REF = "#/components/schemas/{model}"
+
+
+class Part(BaseModel):
+    """What every model below has: the fields named and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class S3Object(Part):
+    """A file on the network volume, in RunPod's S3 API."""
+
+    endpoint_url: str
+    region: str
+    bucket: str
+    key: str
+
+
+class File(Part):
+    """One file of a clip."""
+
+    type: Literal["video", "image", "file"] = Field(description="With workflow also file: sound, latents.")
+    filename: str = Field(examples=["clip.mp4", "frame_0001.jpg"])
+    mime_type: str = Field(examples=["video/mp4", "image/jpeg"])
+    quality: int | None = Field(None, description="Of a JPEG or lossy WebP that the worker wrote.")
+    encoding: Literal["base64", "url", "volume", "images"] = Field(
+        description="images: the data stand once only, under the same filename in images."
+    )
+    data: str | None = Field(None, description="The file, or its URL.")
+    path: str | None = Field(None, description="Where it lies on the network volume.")
+    s3: S3Object | None = None
+
+
+class NamedImage(Part):
+    """An image as worker-comfyui's clients expect it."""
+
+    filename: str
+    type: Literal["base64", "s3_url", "volume"]
+    data: str
+
+
+class Answer(Part):
+    """The output of a job that went well."""
+
+    status: Literal["success"]
+    prompt_id: str = Field(description="ComfyUI's id of the run.")
+    seed: int | None = Field(None, description="The seed that was used. Not with workflow, like the next four.")
+    width: int | None = Field(None, description="The clip's width in pixels.")
+    height: int | None = Field(None, description="The clip's height in pixels.")
+    num_frames: int | None = Field(None, description="Frames in the clip.")
+    fps: float | None = Field(None, description="The video's frames per second.")
+    outputs: list[File] = Field(description="The video first, then the frames in order.")
+    images: list[NamedImage] | None = Field(None, description="With workflow only: the images once more.")
+    timings: dict[str, float] = Field(description="Seconds for each part, and total.")
+    warnings: list[str] = Field(description="What the caller should know.")
+
+
+class Progress(Part):
+    """The output of a job that runs."""
+
+    percent: float = Field(ge=0, lt=100, description="It never falls.")
+    node: str = Field(description="The title of the node that runs.")
+    step: int | None = Field(None, description="Where the node counts steps.")
+    steps: int | None = Field(None, description="How many there are.")
+    eta_seconds: float | None = Field(None, description="Seconds left, from the second step on.")
+
+
+class Failure(BaseModel):
+    """The output of a job that failed, beside its error; the other details depend on the code."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(examples=["invalid_input", "image_rejected", "out_of_memory"])
+    fields: dict[str, str] | None = Field(None, description="invalid_input: each wrong field and its fault.")
+    field: str | None = Field(None, description="image_rejected: the field that has the picture.")
+
+
+def components(settings: Settings) -> dict[str, Any]:
+    """Each model's schema by its name, and `Input` and `Output`, which refer to them."""
+    models: list[Any] = [(model, "validation") for model in (Request, Answer, Progress, Failure)]
+    schemas = dict(models_json_schema(models, ref_template=REF)[1]["$defs"])
+    schemas["Request"]["properties"]["num_frames"]["maximum"] = settings.max_frames
+    outputs = [{"$ref": REF.format(model=model.__name__)} for model in (Answer, Progress, Failure)]
+    return {**schemas, "Input": {"$ref": REF.format(model="Request")}, "Output": {"anyOf": outputs}}
