@@ -45,7 +45,7 @@ lock: ## requirements/*.txt anew from requirements/*.in
 
 .venv/%: requirements/%.txt | .venv/bin/python
 	@echo "installing $< into .venv"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 .PHONY: help run serve comfyui test check bench lock
