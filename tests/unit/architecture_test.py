@@ -16,7 +16,7 @@ ORDER = [
     ["input_faults", "request", "fit", "stills", "node_rules", "workflow", "output_file", "image", "comfyui"],
     ["video", "storage", "s3_config", "progress", "encoding", "outputs", "delivery", "startup"],
     ["job"],
-    ["warmup"],
+    ["warmup", "schemas"],
 ]
 PROGRAMS = {"handler.py", "test_runpod_local.py", "test_handler_directly.py", "verify_setup.py"}
 
