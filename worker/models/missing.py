@@ -16,7 +16,7 @@ def explain(names: Collection[str]) -> ModelMissing | None:
     listed = ", ".join(describe(model) for model in files)
     return ModelMissing(
         f"this endpoint does not have {listed}: its operator adds {','.join(sets)} to MODEL_SETS; "
-        "until then take another preset, and no upscale",
+        "until then ask for another preset, without upscale",
         files=[str(model.path) for model in files],
     )
 
