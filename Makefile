@@ -34,6 +34,12 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
 	@$(PY) -m pytest
 
+soak: .venv/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
+	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 300 --log-cli-level INFO
+
+fuzz: .venv/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
+	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000
+
 bench: .venv/dev ## what the worker adds to ComfyUI's own time, beside other ways to do it
 	@$(PY) -m bench.overhead
 
@@ -48,4 +54,4 @@ lock: ## requirements/*.txt anew from requirements/*.in
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-.PHONY: help run serve comfyui test check bench lock
+.PHONY: help run serve comfyui test check soak fuzz bench lock

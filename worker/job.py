@@ -10,7 +10,19 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from worker import fit, image, request, startup, video, workflow
-from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, read_last_lines, set_aside, stop
+from worker.comfyui import (
+    ComfyUI,
+    Events,
+    Limits,
+    Prompt,
+    SavedFile,
+    clear,
+    follow,
+    read_last_lines,
+    read_saved,
+    set_aside,
+    stop,
+)
 from worker.config import MB, Settings
 from worker.delivery import Delivery
 from worker.errors import (
@@ -202,8 +214,14 @@ class _Run:
                 name, quality = PurePosixPath(f"frame_{frame:04d}{name.suffix}"), graph.frame_quality
             elif file.node_id == graph.video_node:
                 name = PurePosixPath(f"clip{name.suffix}")
-            files.append(OutputFile(name.name, self._comfyui.fetch(file), file.animated, quality))
+            files.append(OutputFile(name.name, self._read(file), file.animated, quality))
         return files
+
+    def _read(self, file: SavedFile) -> bytes:
+        """A saved file from the disk, where no ComfyUI that dies or is busy is in the way, or else over HTTP."""
+        home = self._settings.comfyui_dir
+        data = read_saved(home, file) if home else None
+        return self._comfyui.fetch(file) if data is None else data
 
     def _finish(self, wanted: Request, graph: Graph, answer: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
         """The answer with the files that the prompt saved, looked at and on their way to the caller."""

@@ -145,7 +145,14 @@ class TestOutOfMemory:
 @pytest.mark.parametrize("path", ["/system_stats", "/view", "/history", "/queue"])
 def test_a_route_that_answers_500_for_a_moment_costs_no_job(run, small, path):
     with start(scenario=Scenario(step_seconds=0.01, status_500={path: 2})) as engine:
+        # Without a folder, from which it would read them, the worker asks ComfyUI for the files too.
+        assert len(run(engine, small(), comfyui_dir=None)["outputs"]) == 6
+
+
+def test_finished_files_are_read_from_the_disk_where_comfyui_no_longer_gives_them(run, small):
+    with start(scenario=Scenario(step_seconds=0.01, status_500={"/view": 1000})) as engine:
         assert len(run(engine, small())["outputs"]) == 6
+        assert left_behind(engine.home) == []
 
 
 @pytest.mark.parametrize("path", ["/upload/image", "/prompt"])
@@ -249,18 +256,22 @@ class TestCancel:
     def test_while_the_files_are_fetched(self, run, small):
         with start(scenario=Scenario(step_seconds=0.01, slow=0.2)) as engine:
             self.cancel_when(
-                engine, run, small(num_frames=25), lambda: len(list((engine.home / "output").rglob("*.*"))) > 25
+                engine,
+                run,
+                small(num_frames=25),
+                lambda: len(list((engine.home / "output").rglob("*.*"))) > 25,
+                comfyui_dir=None,  # over HTTP, which takes the time that this needs; and nothing can be removed
             )
 
-    def cancel_when(self, engine, run, wanted, condition):
+    def cancel_when(self, engine, run, wanted, condition, **settings):
         cancelled = threading.Event()
         watcher = threading.Thread(target=lambda: (wait_until(condition), cancelled.set()))
         watcher.start()
         with pytest.raises(JobCancelled):
-            run(engine, wanted, cancelled=cancelled)
+            run(engine, wanted, cancelled=cancelled, **settings)
         watcher.join()
         assert is_idle(engine)
-        assert left_behind(engine.home) == []
+        assert settings or left_behind(engine.home) == []
 
 
 class TestQueuedBehindAnother:
