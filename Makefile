@@ -32,10 +32,12 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m mypy
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
+	@.venv/bin/hadolint Dockerfile
 	@$(PY) -m pytest
 
-bench: .venv/dev ## what the worker adds to ComfyUI's own time, beside other ways to do it
+bench: .venv/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways to do it
 	@$(PY) -m bench.overhead
+	@$(PY) -m bench.cold_start
 
 lock: ## requirements/*.txt anew from requirements/*.in
 	@requirements/lock.sh
