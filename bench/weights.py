@@ -7,41 +7,32 @@ in seconds; ComfyUI loads it with bench/tiny_hunyuan in its custom_nodes/.
 
 import argparse
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import layouts, safetensors
 from bench.safetensors import Tensor
+from worker import presets
+from worker.errors import ConfigError
+from worker.models import catalogue
 
 Arguments = Mapping[str, Any]
 
-FILES: dict[str, dict[str, tuple[str, Arguments]]] = {
-    "default": {
-        "clip_vision/sigclip_vision_patch14_384.safetensors": ("siglip", {}),
-        "text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors": ("qwen", {}),
-        "text_encoders/byt5_small_glyphxl_fp16.safetensors": ("byt5", {}),
-        "vae/hunyuanvideo15_vae_fp16.safetensors": ("vae", {}),
-        "diffusion_models/hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors": (
-            "transformer",
-            {"inputs": 65, "average_velocity": False},
-        ),
-    },
-    "fast": {
-        "diffusion_models/hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors": (
-            "transformer",
-            {"inputs": 65, "average_velocity": True},
-        ),
-    },
-    "upscale": {
-        "diffusion_models/hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors": (
-            "transformer",
-            {"inputs": 98, "average_velocity": True},
-        ),
-        "latent_upscale_models/hunyuanvideo15_latent_upsampler_1080p.safetensors": ("upsampler", {}),
-    },
+LAYOUTS: dict[str, tuple[str, Arguments]] = {
+    "sigclip_vision_patch14_384.safetensors": ("siglip", {}),
+    "qwen_2.5_vl_7b_fp8_scaled.safetensors": ("qwen", {}),
+    "byt5_small_glyphxl_fp16.safetensors": ("byt5", {}),
+    "hunyuanvideo15_vae_fp16.safetensors": ("vae", {}),
+    "hunyuanvideo15_latent_upsampler_1080p.safetensors": ("upsampler", {}),
+    presets.MODEL_720P: ("transformer", {"inputs": 65, "average_velocity": False}),
+    presets.MODEL_480P_FEW_STEPS: ("transformer", {"inputs": 65, "average_velocity": True}),
+    "hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors": (
+        "transformer",
+        {"inputs": 98, "average_velocity": True},
+    ),
 }
-"""Of each set the files, and the function of `layouts` and arguments beside the sizes that make each one's tensors."""
+"""The function of `layouts` that makes a file's tensors, and its arguments beside the sizes."""
 
 FULL: dict[str, Arguments] = {
     "transformer": {"width": 2048, "blocks": 54, "text": 3584},
@@ -61,16 +52,18 @@ TINY: dict[str, Arguments] = {
     "upsampler": {"channels": (32, 64)},
 }
 SIZES = {"tiny": TINY, "full": FULL}
-SETS = tuple(FILES)
 
 
-def layout(size: str, sets: Iterable[str]) -> dict[str, list[Tensor]]:
-    """The tensors of each file of the sets, in a size of SIZES."""
-    files = {file: made for name in sets for file, made in FILES[name].items()}
-    return {file: list(getattr(layouts, kind)(**SIZES[size][kind], **more)) for file, (kind, more) in files.items()}
+def layout(size: str, sets: Sequence[str]) -> dict[Path, list[Tensor]]:
+    """The tensors of each file of the catalogue's sets, in a size of SIZES."""
+    made = {}
+    for model in catalogue.load(sets, {}):
+        kind, more = LAYOUTS[model.name]
+        made[model.path] = list(getattr(layouts, kind)(**SIZES[size][kind], **more))
+    return made
 
 
-def write_all(folder: Path, size: str, sets: Iterable[str] = SETS, seed: int = 0) -> dict[str, int]:
+def write_all(folder: Path, size: str, sets: Sequence[str], seed: int = 0) -> dict[Path, int]:
     """Write the files of the sets below `folder`; returns each one's bytes."""
     return {file: safetensors.write(folder / file, tensors, seed) for file, tensors in layout(size, sets).items()}
 
@@ -79,18 +72,19 @@ def main() -> None:
     """Write the files and tell their sizes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path, help="ComfyUI's models folder, or one like it")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--tiny", dest="size", action="store_const", const="tiny", default="tiny", help="the default")
-    size.add_argument("--full", dest="size", action="store_const", const="full", help="the published files' sizes")
-    parser.add_argument("--sets", default=",".join(SETS), help="default: %(default)s")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--tiny", dest="size", action="store_const", const="tiny", default="tiny", help="the default")
+    sizes.add_argument("--full", dest="size", action="store_const", const="full", help="the published files' sizes")
+    parser.add_argument("--sets", default=",".join(catalogue.all_sets()), help="of worker/models.toml; default: all")
     parser.add_argument("--seed", type=int, default=0, help="the same one gives the same files")
     options = parser.parse_args()
-    sets = options.sets.split(",")
-    if unknown := set(sets) - set(SETS):
-        parser.error(f"--sets: {', '.join(sorted(unknown))} must be of {', '.join(SETS)}")
     began = time.monotonic()
-    for file, written in write_all(options.folder, options.size, sets, options.seed).items():
-        print(f"{written:>14,} bytes  {file}")
+    try:
+        written = write_all(options.folder, options.size, options.sets.split(","), options.seed)
+    except ConfigError as error:
+        parser.error(error.message)
+    for file, size in written.items():
+        print(f"{size:>14,} bytes  {file}")
     print(f"in {time.monotonic() - began:.1f} s, below {options.folder}")
 
 
