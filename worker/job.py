@@ -28,7 +28,6 @@ from worker.delivery import Delivery
 from worker.errors import (
     ComfyUIUnavailable,
     JobCancelled,
-    ModelMissing,
     OutOfMemory,
     OutputFailed,
     WorkerError,
@@ -166,21 +165,26 @@ class _Run:
         client_id = uuid.uuid4().hex
         with Events(self._comfyui.url, client_id) as events:
             try:
-                self._comfyui.queue(prompt, client_id)
+                self._queue(prompt, client_id, own=bool(facts))
                 log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
                 return follow(
                     self._comfyui, events, prompt, self._limits, lambda event: self._tell(progress.update(event))
                 )
             except OutOfMemory as error:
                 raise self._make_room(error, facts) from error
-            except WorkflowRejected as error:
-                stop(self._comfyui, prompt.id, self._settings.stop_timeout)
-                raise (_missing_models(error) if facts else None) or error from None
             except BaseException as error:
                 stopped = stop(self._comfyui, prompt.id, self._settings.stop_timeout)
                 if isinstance(error, WorkerError) and not stopped:
                     error.details["refresh_worker"] = True  # the SDK's word for: replace this worker
                 raise
+
+    def _queue(self, prompt: Prompt, client_id: str, own: bool) -> None:
+        """Queue the prompt; where ComfyUI refuses one of the worker's own graphs for its models, say what is lacking."""
+        try:
+            self._comfyui.queue(prompt, client_id)
+        except WorkflowRejected as error:
+            values = {fault.get("value") for fault in error.details.get("nodes", ())}
+            raise (missing.explain(values) if own else None) or error from None
 
     def _make_room(self, error: OutOfMemory, facts: dict[str, Any]) -> OutOfMemory:
         """Free ComfyUI's memory for the next job; returns the error with what may fit."""
@@ -263,11 +267,6 @@ class _Run:
             yield
         finally:
             self._timings[phase] = round(time.monotonic() - start, 3)
-
-
-def _missing_models(error: WorkflowRejected) -> ModelMissing | None:
-    """What the endpoint lacks, if that is why ComfyUI refuses one of the worker's own graphs."""
-    return missing.explain({fault.get("value") for fault in error.details.get("nodes", ())})
 
 
 def _reply_limit(job_id: str, settings: Settings) -> int:
