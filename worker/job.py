@@ -179,11 +179,11 @@ class _Run:
                 raise
 
     def _queue(self, prompt: Prompt, client_id: str, own: bool) -> None:
-        """Queue the prompt; where ComfyUI refuses one of the worker's own graphs for its models, say what is lacking."""
+        """Queue the prompt; a refusal of one of the worker's own graphs may be for models that are lacking."""
         try:
             self._comfyui.queue(prompt, client_id)
         except WorkflowRejected as error:
-            values = {fault.get("value") for fault in error.details.get("nodes", ())}
+            values = [fault.get("value") for fault in error.details.get("nodes", ())]
             raise (missing.explain(values) if own else None) or error from None
 
     def _make_room(self, error: OutOfMemory, facts: dict[str, Any]) -> OutOfMemory:
