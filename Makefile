@@ -32,6 +32,7 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m mypy
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
+	@.venv/bin/hadolint Dockerfile
 	@$(PY) -m pytest
 
 soak: .venv/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
@@ -40,8 +41,9 @@ soak: .venv/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost 
 fuzz: .venv/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
 	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000
 
-bench: .venv/dev ## what the worker adds to ComfyUI's own time, beside other ways to do it
+bench: .venv/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways to do it
 	@$(PY) -m bench.overhead
+	@$(PY) -m bench.cold_start
 
 lock: ## requirements/*.txt anew from requirements/*.in
 	@requirements/lock.sh

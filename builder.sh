@@ -16,11 +16,8 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${MODELS_STATE:=/tmp/models.state}"
 : "${COMFYUI_MAX_DEATHS:=3}"
 : "${COMFYUI_DEATH_WINDOW:=600}"
-# The platform calls a worker unhealthy after this long; the boot gives up a little earlier, to say why.
-: "${BOOT_TIMEOUT:=$((${RUNPOD_INIT_TIMEOUT:-420} - 20))}"
-# ComfyUI boots beside the models, so it may take as long as they.
-: "${COMFYUI_BOOT_TIMEOUT:=$((BOOT_TIMEOUT < 3600 ? BOOT_TIMEOUT : 3600))}"
-export BOOT_TIMEOUT COMFYUI_BOOT_TIMEOUT COMFYUI_DIR COMFYUI_LOG MODELS_STATE
+: "${RUNPOD_INIT_TIMEOUT:=420}"
+export COMFYUI_DIR COMFYUI_LOG MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
 # usage: log MESSAGE...
@@ -41,6 +38,25 @@ require() {
   [[ -x $COMFYUI_PYTHON ]] || die "COMFYUI_PYTHON=$COMFYUI_PYTHON cannot be run"
   : >"$COMFYUI_LOG" || die "COMFYUI_LOG=$COMFYUI_LOG cannot be written"
   : >"$MODELS_STATE" || die "MODELS_STATE=$MODELS_STATE cannot be written"
+}
+
+# usage: require_numbers VARIABLE...; bash counts with them, and its own message names no variable
+require_numbers() {
+  local name
+  for name; do
+    [[ ${!name} =~ ^[1-9][0-9]{0,8}$ ]] || die "$name=${!name} must be a whole number from 1"
+  done
+}
+
+# usage: set_timeouts
+set_timeouts() {
+  require_numbers COMFYUI_LOG_LIMIT COMFYUI_MAX_DEATHS COMFYUI_DEATH_WINDOW RUNPOD_INIT_TIMEOUT
+  # The platform calls a worker unhealthy after RUNPOD_INIT_TIMEOUT; the boot gives up a little earlier, to say why.
+  : "${BOOT_TIMEOUT:=$((RUNPOD_INIT_TIMEOUT > 20 ? RUNPOD_INIT_TIMEOUT - 20 : 1))}"
+  require_numbers BOOT_TIMEOUT
+  # ComfyUI boots beside the models, so it may take as long as they.
+  : "${COMFYUI_BOOT_TIMEOUT:=$((BOOT_TIMEOUT < 3600 ? BOOT_TIMEOUT : 3600))}"
+  export BOOT_TIMEOUT COMFYUI_BOOT_TIMEOUT
 }
 
 # usage: describe; a few lines on where this container runs
@@ -113,7 +129,7 @@ bring_models() {
   fi
   reason="the models cannot be brought in, see above (status $status)"
   ((status != 124)) || reason="the models are not in place $SECONDS s after the start: give RUNPOD_INIT_TIMEOUT more than \
-${RUNPOD_INIT_TIMEOUT:-420} s, or put the models on the volume; what was downloaded to it is kept"
+$RUNPOD_INIT_TIMEOUT s, or put the models on the volume; what was downloaded to it is kept"
   log "error: $reason" >&2
   [[ -s $MODELS_STATE ]] || printf '%s\n' "$reason" >"$MODELS_STATE"
   end_container
@@ -130,6 +146,7 @@ warm_links() {
 main() {
   trap 'log "error: line $LINENO: $BASH_COMMAND ended with status $?" >&2' ERR
   require "$@"
+  set_timeouts
   cd "$BUILDER_HOME"
   supervise_comfyui &
   bring_models &

@@ -41,6 +41,7 @@ CHECKS: dict[str, Callable[[Place], Iterator[Finding]]] = {
     "environment": software.check_environment,
     "comfyui": comfyui.check_comfyui,
     "model": machine.check_models,
+    "sets": machine.check_sets,
     "volume": machine.check_volume,
     "disk": machine.check_disk,
     "memory": machine.check_memory,

@@ -56,7 +56,9 @@ def check_packages(place: Place) -> Iterator[Finding]:
     if faults:
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         found = f"{len(faults)} of {len(needed)} differ from {place.lock.name}: {', '.join(faults[:SHOWN])}{more}"
-        yield Finding("packages", "fail", found, f"{sys.executable} -m pip install --require-hashes -r {place.lock}")
+        # Without --no-deps pip would resolve anew, and take a release that the lock has no hash for.
+        install = f"{sys.executable} -m pip install --no-deps --require-hashes -r {place.lock}"
+        yield Finding("packages", "fail", found, install)
     else:
         yield Finding("packages", "ok", f"{len(needed)} packages as in {place.lock.name}")
 

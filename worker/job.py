@@ -25,7 +25,15 @@ from worker.comfyui import (
 )
 from worker.config import MB, Settings
 from worker.delivery import Delivery
-from worker.errors import ComfyUIUnavailable, JobCancelled, OutOfMemory, OutputFailed, WorkerError
+from worker.errors import (
+    ComfyUIUnavailable,
+    JobCancelled,
+    OutOfMemory,
+    OutputFailed,
+    WorkerError,
+    WorkflowRejected,
+)
+from worker.models import missing
 from worker.output_file import OutputFile
 from worker.progress import Progress
 from worker.request import Request
@@ -82,8 +90,8 @@ class _Run:
             with self._timed("prepare"):
                 wanted = request.parse(job.get("input"), self._settings)
                 delivery = Delivery(wanted.delivery, job, self._settings, self._limits.cancelled)
-                self._note_stand_in()
-                graph, facts = self._prepare(wanted)
+                stats = self._look_at_comfyui()
+                graph, facts = self._prepare(wanted, stats)
             prompt = Prompt(str(uuid.uuid4()), graph)
             with self._timed("execution"):
                 self.saved = self._execute(prompt, facts)
@@ -95,43 +103,52 @@ class _Run:
                 raise
         return {**answer, "timings": self._timings}
 
-    def _note_stand_in(self) -> None:
+    def _look_at_comfyui(self) -> Mapping[str, Any]:
         stats = startup.wait_for_comfyui(self._comfyui, self._settings.boot_timeout, self._limits.cancelled)
         if stand_in := stats.get("stand_in"):
             self._warnings.append(f"this was not made by HunyuanVideo: {stand_in}")
+        return stats
 
-    def _prepare(self, wanted: Request) -> tuple[Graph, dict[str, Any]]:
+    def _prepare(self, wanted: Request, stats: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         """The graph to queue, its pictures uploaded, and what the answer tells of the clip."""
-        custom = wanted.workflow is not None
-        pictures = [self._load(source, field, as_sent=custom) for field, source in wanted.pictures]
-        names = [self._upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
         if wanted.workflow is not None:
-            start = names.pop(0) if wanted.picture else None
-            uploads = {entry.name: name for entry, name in zip(wanted.images, names, strict=True)}
-            graph = workflow.adapt(
-                wanted.workflow,
-                uploads=uploads,
-                image_name=start,
-                prefix=self.scope,
-                allow=self._settings.nodes_allow,
-                deny=self._settings.nodes_deny,
-            )
-            self._warnings += graph.warnings
-            return graph, {}
-        shown = (pictures[0].width, pictures[0].height)
-        width, height = wanted.size(*shown)
-        if warning := wanted.crop_warning(*shown):
+            return self._prepare_callers_graph(wanted, wanted.workflow), {}
+        ((field, source),) = wanted.pictures
+        picture = self._load(source, field, as_sent=False)
+        width, height = wanted.size(picture.width, picture.height)
+        clip = wanted.clip_size(width, height)
+        fit.check(*clip, wanted.num_frames, stats["devices"][0]["vram_total"], self._settings.clip_limits)
+        if warning := wanted.crop_warning(picture.width, picture.height):
             self._warnings.append(warning)
-        facts = {"width": width, "height": height, "num_frames": wanted.num_frames, "fps": wanted.fps}
+        if wanted.fit == "pad":
+            picture = image.letterbox(picture, *clip)
         graph = workflow.fill(
             wanted,
-            image_name=names[0],
+            image_name=self._upload(picture, "image"),
             width=width,
             height=height,
             prefix=self.scope,
             frame_saver=self._comfyui.has_node(workflow.FRAME_SAVER),
+            options=self._settings.graph_options,
         )
-        return graph, {"seed": wanted.seed, **facts}
+        facts = {"width": clip[0], "height": clip[1], "num_frames": wanted.num_frames, "fps": wanted.fps}
+        used = wanted.used() | {"options": list(self._settings.graph_options)}
+        return graph, {"seed": wanted.seed, **facts, "settings": used}
+
+    def _prepare_callers_graph(self, wanted: Request, graph: dict[str, Any]) -> Graph:
+        pictures = [self._load(source, field, as_sent=True) for field, source in wanted.pictures]
+        names = [self._upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
+        start = names.pop(0) if wanted.picture else None
+        adapted = workflow.adapt(
+            graph,
+            uploads={entry.name: name for entry, name in zip(wanted.images, names, strict=True)},
+            image_name=start,
+            prefix=self.scope,
+            allow=self._settings.nodes_allow,
+            deny=self._settings.nodes_deny,
+        )
+        self._warnings += adapted.warnings
+        return adapted
 
     def _load(self, source: str, field: str, as_sent: bool) -> image.Image:
         self._limits.check_cancelled()
@@ -148,7 +165,7 @@ class _Run:
         client_id = uuid.uuid4().hex
         with Events(self._comfyui.url, client_id) as events:
             try:
-                self._comfyui.queue(prompt, client_id)
+                self._queue(prompt, client_id, own=bool(facts))
                 log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
                 return follow(
                     self._comfyui, events, prompt, self._limits, lambda event: self._tell(progress.update(event))
@@ -161,6 +178,14 @@ class _Run:
                     error.details["refresh_worker"] = True  # the SDK's word for: replace this worker
                 raise
 
+    def _queue(self, prompt: Prompt, client_id: str, own: bool) -> None:
+        """Queue the prompt; a refusal of one of the worker's own graphs may be for models that are lacking."""
+        try:
+            self._comfyui.queue(prompt, client_id)
+        except WorkflowRejected as error:
+            values = [fault.get("value") for fault in error.details.get("nodes", ())]
+            raise (missing.explain(values) if own else None) or error from None
+
     def _make_room(self, error: OutOfMemory, facts: dict[str, Any]) -> OutOfMemory:
         """Free ComfyUI's memory for the next job; returns the error with what may fit."""
         try:
@@ -168,7 +193,9 @@ class _Run:
         except ComfyUIUnavailable as fault:
             log.warning("ComfyUI's memory was not freed: %s", fault.message)
         advice = "ask for less"
-        if "num_frames" in facts:
+        if facts and facts["settings"]["upscale"]:
+            advice = "leave upscale out"
+        elif facts:
             advice = f"a guess at what fits: {fit.suggest(facts['width'], facts['height'], facts['num_frames'])}"
         return OutOfMemory(f"{error.message}; {advice}; or use a GPU with more memory", **error.details)
 
