@@ -36,7 +36,7 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m pytest
 
 soak: .venv/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
-	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 300 --log-cli-level INFO
+	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 300 --log-cli-level WARNING
 
 fuzz: .venv/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
 	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000

@@ -3,16 +3,15 @@
 import base64
 import signal
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from local.engine import Scenario, start
+from tests.disks import mounted
 from tests.engine_process import engine_process
 from worker import fit
 from worker.comfyui import ComfyUI
@@ -47,19 +46,6 @@ def wait_until(condition, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A small file system at `folder`; skips the test where this user may not mount."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 class TestComfyUIHangs:
