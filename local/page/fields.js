@@ -92,7 +92,7 @@ function makeInput(field, id, rows, required, filled) {
   const whole = field.type === "integer";
   // No min, max and step: browsers would round and clip what is typed, and this page says itself what is wrong.
   const input = element("input", { ...common, inputMode: whole ? "numeric" : "decimal", autocomplete: "off" });
-  input.placeholder = field.default === null ? "" : String(field.default);
+  input.placeholder = field.default === null ? "" : `default ${field.default}`;
   if (field.name === "seed") input.placeholder = "random";
   if (filled) input.value = field.default ?? "";
   return input;

@@ -97,7 +97,7 @@ export class Form {
     this.size.tell(this.picture.picture, cropped);
     const [frames, rate] = ["num_frames", "fps"].map((name) => {
       const control = this.main.find((each) => each.name === name);
-      return Number(control?.text || control?.input.placeholder);
+      return Number(control?.text || control?.field.default);
     });
     byId("length-note").textContent = frames > 0 && rate > 0 ? `${frames} frames at ${rate} per second: ${(frames / rate).toFixed(1)} s.` : "";
   }

@@ -6,13 +6,13 @@ import { Form } from "./form.js";
 import { History } from "./history.js";
 import { toBase64 } from "./picture.js";
 import { Place } from "./place.js";
-import { inputFields, loadSchemas } from "./schema.js";
+import { inputFields, loadDescription } from "./schema.js";
 
 const NO_SCHEMA = "This server tells no fields of a worker: start it with make serve.";
 
 async function start() {
-  const [schemas, health] = await Promise.all([loadSchemas(), here().health()]);
-  const fields = inputFields(schemas);
+  const [description, health] = await Promise.all([loadDescription(), here().health()]);
+  const fields = inputFields(description.components.schemas);
   if (!fields.length) throw new Error(NO_SCHEMA);
   byId("preview-note").hidden = !health.local?.preview;
   const place = new Place();

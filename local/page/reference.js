@@ -3,7 +3,7 @@
 import { curl } from "./code.js";
 import { byId, element, humanise } from "./dom.js";
 import { here } from "./endpoint.js";
-import { fieldsOf, limits } from "./schema.js";
+import { fieldsOf, kind, limits, loadDescription } from "./schema.js";
 
 const EXAMPLE = { prompt: "the rocket lifts off, smoke billowing over the water", resolution: "480p", num_frames: 9 };
 const GROUPS = { client: "Calls for clients", worker: "Calls for workers" };
@@ -17,9 +17,9 @@ const MODELS = [
 ];
 
 async function start() {
-  const description = await (await fetch("/openapi.json")).json();
+  const description = await loadDescription();
   const { schemas } = description.components;
-  byId("about").textContent = description.info.description.replaceAll("`", "");
+  byId("about").textContent = plain(description.info.description);
   const models = MODELS.filter(([name]) => schemas[name]).map(([name, about]) => section(name, [hint(about), table(schemas, schemas[name])]));
   const groups = Object.entries(GROUPS).map(([tag, title]) => section(title, routes(description.paths, tag)));
   const parts = [section("A request", example()), ...groups.slice(0, 1), ...models, ...groups.slice(1)];
@@ -46,23 +46,29 @@ function routes(paths, tag) {
   const found = Object.entries(paths).flatMap(([path, calls]) =>
     Object.entries(calls).filter(([, call]) => call.tags?.includes(tag)).map(([method, call]) => [method.toUpperCase(), path, call]),
   );
-  const rows = found.map(([method, path, call]) => [element("code", {}, `${method} ${path}`), `${call.description ?? call.summary} ${queryOf(call)}`]);
+  const rows = found.map(([method, path, call]) => [element("code", {}, `${method} ${path}`), `${plain(call.description ?? call.summary)} ${queryOf(call)}`]);
   return [grid(["call", "what it does"], rows)];
 }
 
 function queryOf(call) {
   const told = (call.parameters ?? []).filter((parameter) => parameter.in === "query");
-  return told.map(({ name, schema, description }) => `?${name}= ${[description, limits({ choices: [], ...schema })].filter(Boolean).join(", ")}.`).join(" ");
+  return told.map(({ name, schema, description }) => `Query ${[name, description, limits({ choices: [], ...schema })].filter(Boolean).join(", ")}.`).join(" ");
 }
 
 function table(schemas, schema) {
-  const rows = fieldsOf(schemas, schema).map((field) => [
+  const fields = fieldsOf(schemas, schema), defaults = fields.some((field) => field.default !== null);
+  const rows = fields.map((field) => [
     element("code", {}, field.name),
-    [field.type ?? "any", limits(field)].filter(Boolean).join(": "),
-    field.default === null ? "" : JSON.stringify(field.default),
-    field.description,
+    [kind(field), limits(field)].filter(Boolean).join(": "),
+    ...(defaults ? [field.default === null ? "" : JSON.stringify(field.default)] : []),
+    plain(field.description),
   ]);
-  return grid(["field", "type and limits", "default", "meaning"], rows);
+  return grid(["field", "type and limits", ...(defaults ? ["default"] : []), "meaning"], rows);
+}
+
+/** A description less its Markdown. */
+function plain(text) {
+  return text.replaceAll("`", "");
 }
 
 function grid(titles, rows) {

@@ -13,10 +13,10 @@
  * @property {number} [maxLength]
  */
 
-/** @returns {Promise<Record<string, any>>} every schema by its name */
-export async function loadSchemas() {
+/** /openapi.json; numbers that JavaScript would round stay text. */
+export async function loadDescription() {
   const answer = await fetch("/openapi.json");
-  return (await answer.json()).components.schemas;
+  return JSON.parse((await answer.text()).replace(/("maximum":\s*)(\d{16,})/g, '$1"$2"'));
 }
 
 /** @returns {Field[]} the fields of the job's input, in the worker's order; empty: the server tells none */
@@ -47,6 +47,12 @@ function flatten(schemas, property) {
   };
 }
 
+/** What a field is: its type, and that of what it holds. */
+export function kind(field) {
+  const held = field.items?.$ref?.split("/").at(-1) ?? field.items?.type;
+  return `${field.type ?? "any"}${held ? ` of ${held}` : ""}`;
+}
+
 /** What a field takes, in words. */
 export function limits(field) {
   if (field.choices.length) return field.choices.join(", ");
@@ -54,6 +60,7 @@ export function limits(field) {
     return field.maxLength ? `at most ${field.maxLength} characters` : "";
   }
   const from = field.minimum ?? "any", to = field.maximum ?? "any";
+  if (field.maximum === undefined) return `from ${from}`;
   return field.multipleOf ? `multiples of ${field.multipleOf}, ${from} to ${to}` : `${from} to ${to}`;
 }
 

@@ -137,6 +137,14 @@ def test_every_package_is_locked_with_hashes(name):
         assert "--hash=sha256:" in entry, entry.splitlines()[0]
 
 
+@pytest.mark.parametrize("name", ["Dockerfile", "Makefile", "requirements/install_comfyui.sh", "checks/software.py"])
+def test_a_lock_is_installed_as_it_is_without_resolving_it_anew(name):
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    commands = re.findall(r"pip install .*--require-hashes", text)
+    assert commands
+    assert all("--no-deps" in command for command in commands)
+
+
 def test_no_secret_is_an_argument_or_a_variable_of_the_image():
     assert not [each for each in instructions() if each.name in {"ARG", "ENV", "LABEL"} and SECRET.search(each.value)]
     assert "type=secret" not in DOCKERFILE

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import tomli
 
 from tests.model_files import MODELS, VAE, make_model
 from worker import config
 from worker.models import bring
-from worker.models.catalogue import ModelError
+from worker.models.catalogue import CATALOGUE, ModelError
 from worker.models.download import stage
 
 SIZE = 1_000_000
@@ -99,13 +100,8 @@ def environ(tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture) ->
     """The variables of a worker with an empty volume, whose models come from the server's plain URLs."""
     caplog.set_level(logging.INFO)
     (tmp_path / "volume").mkdir()
-    names = dict(zip(config.MODEL_URLS, ("diffusion_models", "vae", "qwen", "byt5", "clip_vision"), strict=True))
-    urls = {
-        variable: f"{server.url}/{model.name}?secret=1"
-        for variable, part in names.items()
-        for model in MODELS
-        if part in str(model.path)
-    }
+    entries = tomli.loads(CATALOGUE.read_text())["file"]
+    urls = {entry["variable"]: f"{server.url}/{entry['name']}?secret=1" for entry in entries}
     return {"VOLUME_DIR": str(tmp_path / "volume"), "MODELS_DIR": str(tmp_path / "target"), **urls}
 
 
