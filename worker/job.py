@@ -12,6 +12,7 @@ from typing import Any
 from worker import fit, image, request, startup, video, workflow
 from worker.comfyui import (
     ComfyUI,
+    Event,
     Events,
     Limits,
     Prompt,
@@ -167,9 +168,7 @@ class _Run:
             try:
                 self._queue(prompt, client_id, own=bool(facts))
                 log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
-                return follow(
-                    self._comfyui, events, prompt, self._limits, lambda event: self._tell(progress.update(event))
-                )
+                return follow(self._comfyui, events, prompt, self._limits, lambda event: self._note(event, progress))
             except OutOfMemory as error:
                 raise self._make_room(error, facts) from error
             except BaseException as error:
@@ -199,9 +198,10 @@ class _Run:
             advice = f"a guess at what fits: {fit.suggest(facts['width'], facts['height'], facts['num_frames'])}"
         return OutOfMemory(f"{error.message}; {advice}; or use a GPU with more memory", **error.details)
 
-    def _tell(self, progress: dict[str, Any] | None) -> None:
-        if progress:
-            self._report(progress)
+    def _note(self, event: Event, progress: Progress) -> None:
+        self.saved += event.files
+        if told := progress.update(event):
+            self._report(told)
 
     def _fetch(self, graph: Graph) -> list[OutputFile]:
         """The files in ComfyUI's output folder, in the order in which they were saved; those in `temp` are previews."""

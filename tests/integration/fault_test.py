@@ -192,6 +192,20 @@ def test_a_prompt_that_saved_nothing_says_what_to_add(run, small):
         assert not any(path.is_file() for path in left_behind(engine.home))
 
 
+def test_the_previews_of_a_graph_that_fails_later_are_removed_too(run, small):
+    shown = []
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "start.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "mine"}},
+    }
+    with start(scenario=Scenario(fail_at="SaveImage", fail_type="RuntimeError")) as engine:
+        with pytest.raises(ExecutionFailed):
+            run(engine, {"workflow": graph, "image": small()["image"]}, report=shown.append)
+        assert "PreviewImage" in {progress["node"] for progress in shown}
+        assert [path for path in left_behind(engine.home) if path.is_file()] == []
+
+
 class TestCancel:
     """At each phase: the job ends soon, ComfyUI is idle and its folders are empty afterwards."""
 
