@@ -4,7 +4,7 @@ PY := .venv/bin/python
 IMAGE ?= examples/rocket.jpg
 PROMPT ?= the rocket lifts off, smoke billowing over the water
 FRAMES ?= 25
-SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run
+SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run tests/browser/install_chromium.sh
 COMFYUI_CUDA ?= cu124
 COMFYUI_ARGS ?= $(if $(shell command -v nvidia-smi),,--cpu)
 
@@ -24,6 +24,7 @@ comfyui: .venv/local ## the worker on a real ComfyUI, as in the container: a GPU
 		RUNPOD_INIT_TIMEOUT=86400 ./builder.sh $(CURDIR)/$(PY) handler.py
 
 test: .venv/dev ## all tests
+	@tests/browser/install_chromium.sh
 	@$(PY) -m pytest
 
 check: .venv/dev ## lint, types, tests: what CI runs
@@ -32,6 +33,7 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m mypy
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
+	@tests/browser/install_chromium.sh
 	@$(PY) -m pytest
 
 bench: .venv/dev ## what the worker adds to ComfyUI's own time, beside other ways to do it
