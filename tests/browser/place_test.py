@@ -1,4 +1,4 @@
-"""Where the page's jobs run: a server that is gone and back, and an endpoint at RunPod, played by a second local one."""
+"""Where the page's jobs run: a server that is gone and back, and RunPod, played by a second local endpoint."""
 
 import logging
 from collections.abc import Callable, Iterator
