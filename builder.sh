@@ -77,9 +77,10 @@ write_log() {
   # Unbuffered: the last lines of one that dies must be there at once.
   while stdbuf -o0 head -c "$COMFYUI_LOG_LIMIT" | tee -a "$COMFYUI_LOG" &&
     (($(stat -c %s "$COMFYUI_LOG") >= COMFYUI_LOG_LIMIT)); do
-    tail -n 200 "$COMFYUI_LOG" | tail -c 100000 >"$COMFYUI_LOG.tail"
+    tail -n 200 "$COMFYUI_LOG" | tail -c 100000 >"$COMFYUI_LOG.tail" || break
     mv "$COMFYUI_LOG.tail" "$COMFYUI_LOG"
   done
+  cat # on a full disk: without a reader the next line of output would fail ComfyUI
 }
 
 # usage: run_comfyui; in a process of its own, which it replaces
@@ -91,17 +92,32 @@ run_comfyui() {
     --disable-metadata --disable-api-nodes "${extra[@]}" > >(write_log) 2>&1
 }
 
+# usage: follow PID; its status when it ends; it is ended when COMMAND does: outside a container nothing else would
+follow() {
+  local watcher status=0
+  tail --pid=$$ -f /dev/null &
+  watcher=$!
+  wait -n "$1" "$watcher" 2>/dev/null || status=$? # bash tells of a kill in words of its own
+  if ! kill -0 $$ 2>/dev/null; then
+    kill "$1"
+    exit
+  fi
+  kill "$watcher"
+  return "$status"
+}
+
 # usage: supervise_comfyui; starts ComfyUI again when it ends, until it has ended too often
 supervise_comfyui() {
   local -a deaths=()
   local status
   while true; do
     status=0
-    (run_comfyui) || status=$?
+    run_comfyui &
+    follow $! || status=$?
     deaths+=("$SECONDS")
     while ((SECONDS - deaths[0] > COMFYUI_DEATH_WINDOW)); do deaths=("${deaths[@]:1}"); done
     log "ComfyUI ended with status $status, ${#deaths[@]} of $COMFYUI_MAX_DEATHS times within $COMFYUI_DEATH_WINDOW s" |
-      tee -a "$COMFYUI_LOG"
+      tee -a "$COMFYUI_LOG" || true # the disk may be full
     ((${#deaths[@]} < COMFYUI_MAX_DEATHS)) || break
     sleep "$((1 << (${#deaths[@]} - 1)))"
   done
@@ -121,7 +137,8 @@ end_container() {
 # usage: bring_models; MODELS_STATE becomes `ready`, or the reason why not; then the container ends
 bring_models() {
   local left=$((BOOT_TIMEOUT > SECONDS ? BOOT_TIMEOUT - SECONDS : 1)) status=0 reason
-  timeout --foreground "$left" "$WORKER_PYTHON" -m worker.models bring --state "$MODELS_STATE" || status=$?
+  timeout --foreground "$left" "$WORKER_PYTHON" -m worker.models bring --state "$MODELS_STATE" &
+  follow $! || status=$?
   if ((status == 0)); then
     log "models in place after $SECONDS s"
     warm_links
@@ -148,9 +165,12 @@ main() {
   require "$@"
   set_timeouts
   cd "$BUILDER_HOME"
-  supervise_comfyui &
-  bring_models &
-  describe & # nvidia-smi may take seconds
+  trap '' INT # Ctrl-C is for COMMAND; what follows ends with it
+  # Each from a subshell that ends at once: what ends here later is the init's to reap, not COMMAND's.
+  (supervise_comfyui &)
+  (bring_models &)
+  (describe &) # nvidia-smi may take seconds
+  trap - INT
   log "starting: $*"
   exec "$@"
 }

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CHECKS: dict[str, Callable[[Place], Iterator[Finding]]] = {
     "python": software.check_python,
     "packages": software.check_packages,
+    "comfyui-env": software.check_comfyui_packages,
     "settings": software.check_settings,
     "sdk": software.check_sdk,
     "handler": software.check_handler,

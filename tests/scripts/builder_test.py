@@ -179,6 +179,37 @@ def test_a_killed_comfyui_is_started_again_beside_the_same_handler(container: Co
     assert container.process.poll() is None
 
 
+def test_a_log_that_cannot_be_written_fails_neither_comfyui_nor_its_restart(container: Container) -> None:
+    container.fill_volume()
+    (container.comfyui / "deaths").write_text("1")
+    main = container.comfyui / "main.py"
+    chatter = 'for line in range(300): print("line", line, "x" * 100)\n'
+    main.write_text(chatter + main.read_text())
+    container.start(COMFYUI_LOG="/dev/full", COMFYUI_LOG_LIMIT="1000")
+    wait_for(container.comfyui_pid)
+    wait_for(container.says("line 299 (.|\n)*ComfyUI ended with status 1, 1 of 3(.|\n)*line 299 "))
+
+
+def test_the_handler_has_no_children_to_reap(container: Container) -> None:
+    container.fill_volume()
+    container.start()
+    wait_for(container.says("handler: "))
+    wait_for(container.says("disk: "))
+    assert Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text() == ""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_outlives_the_handler_outside_a_container_either(container: Container, server: str, sent: int) -> None:
+    container.fill_volume()
+    (container.volume / "models" / VAE.path).unlink()
+    container.start("sleep", "60", HUNYUAN_VAE_URL=f"{server}/slow")
+    wait_for(container.comfyui_pid)
+    wait_for(container.says("downloading"))
+    os.killpg(container.pid, signal.SIGINT) if sent == signal.SIGINT else os.kill(container.pid, sent)
+    assert container.wait() == -sent
+    wait_for(container.is_gone)
+
+
 def test_a_comfyui_that_keeps_dying_ends_the_container_in_error(container: Container) -> None:
     container.fill_volume()
     (container.comfyui / "deaths").write_text("9")
