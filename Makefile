@@ -4,7 +4,7 @@ PY := .venv/bin/python
 IMAGE ?= examples/rocket.jpg
 PROMPT ?= the rocket lifts off, smoke billowing over the water
 FRAMES ?= 25
-SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run
+SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run tests/browser/install_chromium.sh
 # Tests wait for processes more than they work; files that take long come first.
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 COMFYUI_CUDA ?= cu124
@@ -26,6 +26,7 @@ comfyui: .venv/local ## the worker on a real ComfyUI, as in the container: a GPU
 		RUNPOD_INIT_TIMEOUT=86400 ./builder.sh $(CURDIR)/$(PY) handler.py
 
 test: .venv/dev ## all tests
+	@tests/browser/install_chromium.sh
 	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
 check: .venv/dev ## lint, types, tests: what CI runs
@@ -35,6 +36,7 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
 	@.venv/bin/hadolint Dockerfile
+	@tests/browser/install_chromium.sh
 	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
 soak: .venv/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)

@@ -29,7 +29,7 @@ export class Card {
     this.trouble = element("p", { className: "trouble" });
     this.body = element("div", { className: "body", id: `${title}-body` });
     this.thumb = job.picture?.width ? element("img", { className: "thumb", alt: "", src: URL.createObjectURL(job.picture.blob) }) : null;
-    this.cancel = button("Cancel", () => this.#cancel());
+    this.cancel = button("Cancel", () => job.cancel());
     this.toggle = button("Hide", () => this.#open(this.body.hidden), { "aria-controls": this.body.id });
     this.node = element(
       "li",
@@ -60,6 +60,7 @@ export class Card {
   /** Bring it up to date. */
   show() {
     const { job } = this;
+    if (job.final && !this.ended) this.#end();
     this.state.textContent = STATES[job.state] ?? job.state;
     this.state.dataset.state = job.state;
     this.bar.hidden = job.final;
@@ -70,7 +71,6 @@ export class Card {
     this.trouble.hidden = !job.trouble;
     this.cancel.hidden = job.final;
     this.remover.hidden = !job.final;
-    if (job.final && !this.ended) this.#end();
   }
 
   /** Give back what it holds. */
@@ -86,17 +86,11 @@ export class Card {
 
   #end() {
     this.ended = true;
-    // A cancel button that has the focus would take it along when it goes.
-    if (this.node.contains(document.activeElement)) this.toggle.focus();
+    // The cancel button goes, and would take the focus along.
+    if (document.activeElement === this.cancel) this.toggle.focus();
     if (this.job.state === "COMPLETED") this.body.prepend(resultOf(this.job, this.acts.useSeed));
     else if (this.job.error) this.body.prepend(element("p", { className: "error" }, this.job.error));
     if (this.job.state !== "CANCELLED") this.#open(true);
-  }
-
-  async #cancel() {
-    this.cancel.disabled = true;
-    await this.job.cancel();
-    this.cancel.disabled = false;
   }
 
   #open(open) {

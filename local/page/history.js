@@ -38,6 +38,7 @@ export class History {
       if (job.final && Object.keys(job.faults).length) this.acts.failed(job);
     });
     this.list.prepend(card.node);
+    card.node.scrollIntoView();
     this.#count();
     announce(`Job ${job.number} is sent`);
     job.follow(id);

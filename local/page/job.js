@@ -146,6 +146,9 @@ export class Job extends EventTarget {
 
 /** An error's faults by the field that they belong to. */
 function faultsOf(output, error) {
-  if (output?.fields) return output.fields;
-  return output?.field ? { [output.field]: String(error).replace(/^image_rejected: /, "").replace(`${output.field}: `, "") } : {};
+  const { fields, field, code } = output ?? {};
+  if (fields) return fields;
+  if (!field) return {};
+  const said = String(error).replace(`${code}: `, "");
+  return { [field]: said.startsWith(field) ? said.slice(field.length).replace(/^:? /, "") : said };
 }

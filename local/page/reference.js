@@ -20,8 +20,8 @@ async function start() {
   const description = await loadDescription();
   const { schemas } = description.components;
   byId("about").textContent = plain(description.info.description);
-  const models = MODELS.filter(([name]) => schemas[name]).map(([name, about]) => section(name, [hint(about), table(schemas, schemas[name])]));
-  const groups = Object.entries(GROUPS).map(([tag, title]) => section(title, routes(description.paths, tag)));
+  const models = MODELS.filter(([name]) => schemas[name]).map(([name, about]) => section(name, [hint(about), table(name, schemas)]));
+  const groups = Object.entries(GROUPS).map(([tag, title]) => section(title, routes(title, description.paths, tag)));
   const parts = [section("A request", example()), ...groups.slice(0, 1), ...models, ...groups.slice(1)];
   byId("reference").append(...parts);
   byId("contents").append(...parts.map((part) => element("a", { href: `#${part.id}` }, part.firstChild.textContent)));
@@ -42,12 +42,12 @@ function section(title, children) {
   return element("section", { id, className: "card", "aria-labelledby": `${id}-title` }, element("h2", { id: `${id}-title` }, title), ...children);
 }
 
-function routes(paths, tag) {
+function routes(title, paths, tag) {
   const found = Object.entries(paths).flatMap(([path, calls]) =>
     Object.entries(calls).filter(([, call]) => call.tags?.includes(tag)).map(([method, call]) => [method.toUpperCase(), path, call]),
   );
   const rows = found.map(([method, path, call]) => [element("code", {}, `${method} ${path}`), `${plain(call.description ?? call.summary)} ${queryOf(call)}`]);
-  return [grid(["call", "what it does"], rows)];
+  return [grid(title, ["call", "what it does"], rows)];
 }
 
 function queryOf(call) {
@@ -55,15 +55,15 @@ function queryOf(call) {
   return told.map(({ name, schema, description }) => `Query ${[name, description, limits({ choices: [], ...schema })].filter(Boolean).join(", ")}.`).join(" ");
 }
 
-function table(schemas, schema) {
-  const fields = fieldsOf(schemas, schema), defaults = fields.some((field) => field.default !== null);
+function table(name, schemas) {
+  const fields = fieldsOf(schemas, schemas[name]), defaults = fields.some((field) => field.default !== null);
   const rows = fields.map((field) => [
     element("code", {}, field.name),
     [kind(field), limits(field)].filter(Boolean).join(": "),
     ...(defaults ? [field.default === null ? "" : JSON.stringify(field.default)] : []),
     plain(field.description),
   ]);
-  return grid(["field", "type and limits", ...(defaults ? ["default"] : []), "meaning"], rows);
+  return grid(`Fields of ${name}`, ["field", "type and limits", ...(defaults ? ["default"] : []), "meaning"], rows);
 }
 
 /** A description less its Markdown. */
@@ -71,10 +71,11 @@ function plain(text) {
   return text.replaceAll("`", "");
 }
 
-function grid(titles, rows) {
+/** A table that scrolls by itself where the page is narrow. */
+function grid(name, titles, rows) {
   const head = element("tr", {}, ...titles.map((title) => element("th", { scope: "col" }, humanise(title))));
   const body = rows.map(([first, ...others]) => element("tr", {}, element("th", { scope: "row" }, first), ...others.map((cell) => element("td", {}, cell))));
-  return element("div", { className: "scrolled", tabIndex: 0, role: "region", "aria-label": "Table" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
+  return element("div", { className: "scrolled", tabIndex: 0, role: "region", "aria-label": `Table: ${name}` }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
 }
 
 function hint(text) {
