@@ -1,0 +1,156 @@
+"""A real ComfyUI for a measurement: its process, with folders of its own, and the memory that it takes meanwhile."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).parents[1]
+BOOT_LIMIT = 300  # seconds
+EVENTS = "events.jsonl"
+PAUSE = 0.1  # seconds between looks at the memory
+GPU_QUERY = ("nvidia-smi", "--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits", "-i", "0")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A ComfyUI that is there already; nothing is written into it."""
+
+    folder: Path
+    python: Path
+    args: tuple[str, ...]
+    """for its main.py, beside those that every run has"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A ComfyUI that answers."""
+
+    url: str
+    pid: int
+    base: Path
+    """holds its input, output and temp folders"""
+    boot_seconds: float
+
+    @property
+    def events(self) -> Path:
+        """Where bench/event_times writes."""
+        return self.base / EVENTS
+
+
+def make_base(base: Path, models: Path, tiny: bool) -> None:
+    """The folder that ComfyUI reads and writes in place of its own: models and nodes are links."""
+    for name in ("input", "output", "temp", "user", "custom_nodes"):
+        (base / name).mkdir(parents=True)
+    (base / "models").symlink_to(models.resolve())
+    nodes = ["comfyui_nodes", "bench/event_times", *(["bench/tiny_hunyuan"] if tiny else [])]
+    for folder in nodes:
+        (base / "custom_nodes" / Path(folder).name).symlink_to(ROOT / folder)
+
+
+@contextmanager
+def run(installation: Installation, base: Path, port: int, args: Sequence[str]) -> Iterator[Running]:
+    """ComfyUI on that port until the context is left; raises RuntimeError with its last lines if it does not start."""
+    command = [str(installation.python), "-u", str(installation.folder.resolve() / "main.py")]
+    command += ["--listen", "127.0.0.1", "--port", str(port), "--base-directory", str(base.resolve())]
+    command += ["--database-url", "sqlite:///:memory:", "--disable-metadata", "--disable-api-nodes"]
+    command += [*installation.args, *args]
+    log = base / "comfyui.log"
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "BENCH_EVENTS": str(base.resolve() / EVENTS)}
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environ, start_new_session=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(url, process, log)
+        yield Running(url, process.pid, base, time.monotonic() - began)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + BOOT_LIMIT
+    while not _answers(url):
+        if process.poll() is not None or time.monotonic() > end:
+            lines = log.read_text(errors="replace").splitlines()[-15:]
+            raise RuntimeError("ComfyUI does not start; its last lines:\n" + "\n".join(lines))
+        time.sleep(PAUSE)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/system_stats", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at the memory."""
+
+    at: float
+    """time.time()"""
+    memory_mb: float
+    busy: float | None
+    """the GPU's utilisation, 0 to 100; None without one"""
+
+
+class MemoryLog:
+    """Samples of the first GPU's memory in use, or without a GPU of the process's; a context manager."""
+
+    def __init__(self, pid: int, has_gpu: bool) -> None:
+        self.samples: list[Sample] = []
+        self._pid, self._has_gpu = pid, has_gpu
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read_gpu if has_gpu else self._read_process, daemon=True)
+
+    def __enter__(self) -> "MemoryLog":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(5)
+
+    def _read_gpu(self) -> None:
+        command = [*GPU_QUERY, f"--loop-ms={int(1000 * PAUSE)}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            for line in process.stdout:
+                memory, busy = map(float, line.split(","))
+                self.samples.append(Sample(time.time(), memory * 2**20 / 1e6, busy))
+                if self._ended.is_set():
+                    break
+            process.terminate()
+
+    def _read_process(self) -> None:
+        while not self._ended.wait(PAUSE):
+            try:
+                status = Path(f"/proc/{self._pid}/status").read_text()
+            except OSError:
+                return
+            kilobytes = next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")), "0")
+            self.samples.append(Sample(time.time(), int(kilobytes) * 1024 / 1e6, None))
+
+
+def describe_gpu() -> dict[str, str]:
+    """The first GPU's name, memory and driver; empty without one."""
+    if not shutil.which("nvidia-smi"):
+        return {}
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader", "-i", "0"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {}
+    name, memory, driver = (part.strip() for part in done.stdout.splitlines()[0].split(","))
+    return {"gpu": name, "gpu_memory": memory, "driver": driver}
