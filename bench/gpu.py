@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shlex
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,9 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import comfyui_process, gpu_report, pictures, stages, weights
-from bench.comfyui_process import Installation, MemoryLog, Running
+from bench import gpu_report, pictures, real_comfyui, stages, weights
 from bench.jobs import Jobs
+from bench.real_comfyui import MemoryLog, Running
 from worker.comfyui import ComfyUI
 from worker.errors import WorkerError
 from worker.models import catalogue
@@ -104,9 +103,9 @@ def run_one(
     chosen = OPTIONS[option]
     with tempfile.TemporaryDirectory(prefix="bench-gpu-", dir=options.folder) as name, ExitStack() as stack:
         base = Path(name)
-        comfyui_process.make_base(base, models, tiny=options.weights == "tiny")
+        real_comfyui.make_base(base, models, tiny=options.weights == "tiny")
         try:
-            running = stack.enter_context(comfyui_process.run(options.installation, base, free_port(), chosen.args))
+            running = stack.enter_context(real_comfyui.run(options.installation, base, chosen.args))
             log = stack.enter_context(MemoryLog(running.pid, options.has_gpu))
             jobs = Jobs(running, fields_of(variant, options), chosen.graph)
             figures = measure(running, log, jobs, options.rounds, reference)
@@ -123,16 +122,9 @@ def versions(url: str) -> dict[str, str]:
     return {"comfyui": stats["comfyui_version"], "torch": stats["pytorch_version"], "device": device}
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def describe(options: argparse.Namespace) -> dict[str, Any]:
     """The machine, and what was asked of it."""
-    gpu = comfyui_process.describe_gpu() if options.has_gpu else {}
+    gpu = real_comfyui.describe_gpu() if options.has_gpu else {}
     return {
         "machine": {"system": platform.platform(), "cores": os.cpu_count(), **gpu},
         "weights": options.weights,
@@ -185,9 +177,7 @@ def size(text: str) -> tuple[int, int]:
 def read_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--comfyui-dir", type=Path, required=True, help="a ComfyUI; it is not written to")
-    parser.add_argument("--comfyui-python", type=Path, help="its Python; default: its .venv/bin/python")
-    parser.add_argument("--comfyui-args", default="", help="for every run, as in --comfyui-args=--cpu")
+    real_comfyui.add_arguments(parser)
     kinds = parser.add_mutually_exclusive_group(required=True)
     kinds.add_argument("--full", action="store_true", help="random weights of the published sizes, made first")
     kinds.add_argument("--tiny", action="store_true", help="random weights for a CPU: a trial of this script")
@@ -201,9 +191,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="warm jobs; the tables have their median")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="default: %(default)s")
     options = parser.parse_args()
-    python = options.comfyui_python or options.comfyui_dir / ".venv/bin/python"
-    options.installation = Installation(options.comfyui_dir, python, tuple(shlex.split(options.comfyui_args)))
-    options.has_gpu = "--cpu" not in options.installation.args and bool(comfyui_process.describe_gpu())
+    options.installation = real_comfyui.read_installation(options)
+    options.has_gpu = "--cpu" not in options.installation.args and bool(real_comfyui.describe_gpu())
     options.weights = next(kind for kind in ("full", "tiny", "models") if getattr(options, kind))
     options.options = [STOCK, *(name for name in options.options if name != STOCK)]
     return options
@@ -212,6 +201,7 @@ def read_options() -> argparse.Namespace:
 def main() -> None:
     """Make the weights, measure, and say where the figures are."""
     options = read_options()
+    real_comfyui.leave_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="bench-gpu-models-", dir=options.folder) as name:
         models = options.models or Path(name)
         if not options.models:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import pictures
-from bench.comfyui_process import Running
+from bench.real_comfyui import Running
 from bench.stages import Message, Recording
 from worker import config, request, workflow
 from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, stop

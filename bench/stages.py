@@ -23,7 +23,7 @@ STAGES = {
 }
 SAMPLERS = ("Sample", "Sample large", "Sample large to the end")
 OTHER = "other"
-_STAGE_OF = {title: stage for stage, titles in STAGES.items() for title in titles}
+STAGE_OF = {title: stage for stage, titles in STAGES.items() for title in titles}
 AFTER_GPU = ("save", OTHER)
 """Stages that leave the GPU idle once the frames are decoded."""
 
@@ -41,7 +41,7 @@ class Span:
     @property
     def stage(self) -> str:
         """The stage it belongs to."""
-        return _STAGE_OF.get(self.title, OTHER)
+        return STAGE_OF.get(self.title, OTHER)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,28 @@
-"""A real ComfyUI for a measurement: its process, with folders of its own, and the memory that it takes meanwhile."""
+"""A real ComfyUI with folders of its own: `python -m bench.real_comfyui --comfyui-dir DIR` runs one on tiny weights.
 
+For the measurements: its process, and the memory that it takes meanwhile.
+"""
+
+import argparse
 import os
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+
+from bench import weights
+from worker.models import catalogue
 
 ROOT = Path(__file__).parents[1]
 BOOT_LIMIT = 300  # seconds
@@ -57,8 +68,9 @@ def make_base(base: Path, models: Path, tiny: bool) -> None:
 
 
 @contextmanager
-def run(installation: Installation, base: Path, port: int, args: Sequence[str]) -> Iterator[Running]:
-    """ComfyUI on that port until the context is left; raises RuntimeError with its last lines if it does not start."""
+def run(installation: Installation, base: Path, args: Sequence[str] = (), port: int = 0) -> Iterator[Running]:
+    """ComfyUI until the context is left, on a free port by default; raises RuntimeError if it does not start."""
+    port = port or free_port()
     command = [str(installation.python), "-u", str(installation.folder.resolve() / "main.py")]
     command += ["--listen", "127.0.0.1", "--port", str(port), "--base-directory", str(base.resolve())]
     command += ["--database-url", "sqlite:///:memory:", "--disable-metadata", "--disable-api-nodes"]
@@ -154,3 +166,48 @@ def describe_gpu() -> dict[str, str]:
         return {}
     name, memory, driver = (part.strip() for part in done.stdout.splitlines()[0].split(","))
     return {"gpu": name, "gpu_memory": memory, "driver": driver}
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which ComfyUI it is."""
+    parser.add_argument("--comfyui-dir", type=Path, required=True, help="a ComfyUI; it is not written to")
+    parser.add_argument("--comfyui-python", type=Path, help="its Python; default: its .venv/bin/python")
+    parser.add_argument("--comfyui-args", default="", help="for its main.py, as in --comfyui-args=--cpu")
+
+
+def read_installation(options: argparse.Namespace) -> Installation:
+    """What those options say."""
+    python = options.comfyui_python or options.comfyui_dir / ".venv/bin/python"
+    return Installation(options.comfyui_dir, python.absolute(), tuple(shlex.split(options.comfyui_args)))
+
+
+def leave_on_sigterm() -> None:
+    """Have SIGTERM end this program as Ctrl-C does: ComfyUI ends and its folders are removed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def main() -> None:
+    """Run ComfyUI until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    add_arguments(parser)
+    parser.add_argument("--port", type=int, default=8188)
+    options = parser.parse_args()
+    leave_on_sigterm()
+    with tempfile.TemporaryDirectory(prefix="real-comfyui-") as name:
+        weights.write_all(Path(name, "weights"), "tiny", catalogue.all_sets())
+        make_base(base := Path(name, "base"), Path(name, "weights"), tiny=True)
+        with run(read_installation(options), base, port=options.port) as running:
+            print(f"pytest tests/real --comfyui {running.url} --comfyui-dir={base}", flush=True)
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+
+
+if __name__ == "__main__":
+    main()
