@@ -80,7 +80,6 @@ def measure(running: Running, log: MemoryLog, jobs: Jobs, rounds: int, reference
     first, second = jobs.run_together(rounds + 1, rounds + 2)
     if not reference:
         reference.extend(exact.frames)
-    samples = [(sample.at, sample.memory_mb) for sample in log.samples]
     spans = [span for job in (cold, *warm) for span in job.recording.spans()]
     return {
         "size": cold.size,
@@ -91,7 +90,7 @@ def measure(running: Running, log: MemoryLog, jobs: Jobs, rounds: int, reference
         "cold": asdict(stages.times(cold.recording)),
         "warm": [asdict(stages.times(job.recording)) for job in warm],
         "between": stages.between(first.recording, second.recording),
-        "peak_mb": stages.peaks(spans, samples),
+        "peak_mb": stages.peaks(spans, list(log.samples)),
         "check": pictures.compare(reference, exact.frames),
     }
 
@@ -191,6 +190,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="warm jobs; the tables have their median")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), help="default: %(default)s")
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds: must be 1 or more")
     options.installation = real_comfyui.read_installation(options)
     options.has_gpu = "--cpu" not in options.installation.args and bool(real_comfyui.describe_gpu())
     options.weights = next(kind for kind in ("full", "tiny", "models") if getattr(options, kind))

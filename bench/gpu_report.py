@@ -3,7 +3,7 @@
 import argparse
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,17 @@ def render(results: Mapping[str, Any]) -> str:
         parts += [_presets(stock), _steps(stock)]
     if others := [run for run in good if run["option"] != STOCK and _stock_of(run, good)]:
         parts.append(_options(others, good))
-    if failed := [run for run in results["runs"] if "error" in run]:
-        parts.append("\n".join(f"- {run['preset']} with {run['option']} failed: {_first_line(run)}" for run in failed))
-    return "\n\n".join(parts)
+    parts.append("\n".join(_faults(results["runs"])))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _faults(runs: Sequence[Run]) -> Iterator[str]:
+    """What failed, and what gave frames of one colour, as broken values do."""
+    for run in runs:
+        if "error" in run:
+            yield f"- {run['preset']} with {run['option']} failed: {str(run['error']).splitlines()[0]}"
+        elif run["check"]["deviation"] < 1:
+            yield f"- {run['preset']} with {run['option']} gave frames of one colour: its figures do not count"
 
 
 def _machine(results: Mapping[str, Any], good: Sequence[Run]) -> str:
@@ -110,10 +118,6 @@ def _median(values: Any) -> float:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _first_line(run: Run) -> str:
-    return str(run["error"]).splitlines()[0]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

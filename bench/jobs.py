@@ -41,7 +41,7 @@ class Jobs:
     def run(self, number: int, **fields: Any) -> Job:
         """Job `number`, whose prompt, picture and seed no other has; nothing of it is left in ComfyUI's folders."""
         given = {"prompt": f"the rocket lifts off, take {number}", "seed": number, **self._fields, **fields}
-        wanted = request.parse({"image": "sent-apart", **given}, SETTINGS)
+        wanted = request.parse({"image": "uploaded below", **given}, SETTINGS)
         size = wanted.size(*pictures.SIZE)
         scope = f"bench-{uuid.uuid4().hex}"
         files: tuple[SavedFile, ...] = ()

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 BOOT_LIMIT = 300  # seconds
 EVENTS = "events.jsonl"
 PAUSE = 0.1  # seconds between looks at the memory
-GPU_QUERY = ("nvidia-smi", "--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits", "-i", "0")
+GPU_QUERY = ("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", "0")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,12 @@ def run(installation: Installation, base: Path, args: Sequence[str] = (), port: 
     command += ["--database-url", "sqlite:///:memory:", "--disable-metadata", "--disable-api-nodes"]
     command += [*installation.args, *args]
     log = base / "comfyui.log"
-    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "BENCH_EVENTS": str(base.resolve() / EVENTS)}
+    environ = {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "BENCH_EVENTS": str(base.resolve() / EVENTS),
+        "TORCHINDUCTOR_CACHE_DIR": str(base.resolve() / "compiled"),
+    }
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -87,7 +92,8 @@ def run(installation: Installation, base: Path, args: Sequence[str] = (), port: 
         _wait(url, process, log)
         yield Running(url, process.pid, base, time.monotonic() - began)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -107,22 +113,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One look at the memory."""
-
-    at: float
-    """time.time()"""
-    memory_mb: float
-    busy: float | None
-    """the GPU's utilisation, 0 to 100; None without one"""
-
-
 class MemoryLog:
     """Samples of the first GPU's memory in use, or without a GPU of the process's; a context manager."""
 
     def __init__(self, pid: int, has_gpu: bool) -> None:
-        self.samples: list[Sample] = []
+        self.samples: list[tuple[float, float]] = []
+        """time.time() and MB"""
         self._pid, self._has_gpu = pid, has_gpu
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read_gpu if has_gpu else self._read_process, daemon=True)
@@ -140,8 +136,7 @@ class MemoryLog:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout
             for line in process.stdout:
-                memory, busy = map(float, line.split(","))
-                self.samples.append(Sample(time.time(), memory * 2**20 / 1e6, busy))
+                self.samples.append((time.time(), float(line) * 2**20 / 1e6))
                 if self._ended.is_set():
                     break
             process.terminate()
@@ -153,7 +148,7 @@ class MemoryLog:
             except OSError:
                 return
             kilobytes = next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")), "0")
-            self.samples.append(Sample(time.time(), int(kilobytes) * 1024 / 1e6, None))
+            self.samples.append((time.time(), int(kilobytes) * 1024 / 1e6))
 
 
 def describe_gpu() -> dict[str, str]:

@@ -172,6 +172,17 @@ def test_the_tables_tell_times_and_how_many_times_as_fast_as_stock() -> None:
     assert ["balanced", "tiled", "10.4", "10.4", "2.00", "4.00", "12.3", "0.12, 3"] in rows
 
 
+def test_frames_of_one_colour_are_told() -> None:
+    black = {
+        **figures("balanced", "sage", 1),
+        "check": {"mean_difference": 60, "largest_difference": 9, "deviation": 0},
+    }
+    text = gpu_report.render(results(figures("balanced", "stock", 1), black))
+    assert [line for line in text.splitlines() if "one colour" in line] == [
+        "- balanced with sage gave frames of one colour: its figures do not count"
+    ]
+
+
 def test_a_run_that_failed_is_told_and_compared_with_nothing() -> None:
     failed = {"preset": "fast", "option": "stock", "error": "ComfyUI does not start; its last lines:\nTraceback"}
     text = gpu_report.render(results(failed, figures("fast", "tiled", 1)))
