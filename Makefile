@@ -16,7 +16,7 @@ help: ## this list
 run: .venv/local ## one image in, one clip out: outputs/<job id>/clip.mp4 (IMAGE= PROMPT= FRAMES=)
 	@$(PY) test_runpod_local.py sync --start-worker --resolution 480p --image "$(IMAGE)" --prompt "$(PROMPT)" --frames $(FRAMES) --out outputs
 
-serve: .venv/local ## the worker on http://localhost:8000
+serve: .venv/local ## the worker, and a page to try it on, at http://localhost:8000
 	@$(PY) handler.py
 
 comfyui: .venv/local ## the worker on a real ComfyUI, as in the container: a GPU, or patience; 21 GB of models (COMFYUI_ARGS=)

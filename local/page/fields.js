@@ -47,8 +47,8 @@ export class Control {
       { className: `field field-${field.type}` },
       element("label", { htmlFor: id }, LABELS[field.name] ?? humanise(field.name)),
       this.input,
-      element("p", { className: "hint", id: hintId }, brief ? briefHint(field) : hintOf(field)),
       this.faults.node,
+      element("p", { className: "hint", id: hintId }, brief ? briefHint(field) : hintOf(field)),
     );
     this.show("");
     this.input.addEventListener("input", () => this.show(""));

@@ -38,8 +38,8 @@ export class History {
       if (job.final && Object.keys(job.faults).length) this.acts.failed(job);
     });
     this.list.prepend(card.node);
-    card.node.scrollIntoView();
     this.#count();
+    card.node.scrollIntoView();
     announce(`Job ${job.number} is sent`);
     job.follow(id);
     return job;
