@@ -64,7 +64,7 @@ class Settings:
     realtime_port: str
     """RUNPOD_REALTIME_PORT: makes the SDK serve HTTP instead of taking jobs."""
     comfyui_url: str
-    """COMFYUI_URL"""
+    """COMFYUI_URL: by default COMFYUI_PORT of this machine."""
     comfyui_dir: Path | None
     """COMFYUI_DIR: holds ComfyUI's input, output and temp folders; None: this worker cannot reach its files."""
     comfyui_log: Path | None
@@ -133,7 +133,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         has_queue=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
         realtime_port=environ.get("RUNPOD_REALTIME_PORT", ""),
-        comfyui_url=_http_url(environ, "COMFYUI_URL", "http://127.0.0.1:8188"),
+        comfyui_url=_http_url(environ, "COMFYUI_URL", f"http://127.0.0.1:{environ.get('COMFYUI_PORT') or 8188}"),
         comfyui_dir=_path(environ, "COMFYUI_DIR"),
         comfyui_log=_path(environ, "COMFYUI_LOG"),
         models_state=_path(environ, "MODELS_STATE"),

@@ -10,13 +10,25 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from worker import fit, image, request, startup, video, workflow
-from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, read_last_lines, set_aside, stop
+from worker.comfyui import (
+    ComfyUI,
+    Event,
+    Events,
+    Limits,
+    Prompt,
+    SavedFile,
+    clear,
+    follow,
+    read_last_lines,
+    read_saved,
+    set_aside,
+    stop,
+)
 from worker.config import MB, Settings
 from worker.delivery import Delivery
 from worker.errors import (
     ComfyUIUnavailable,
     JobCancelled,
-    ModelMissing,
     OutOfMemory,
     OutputFailed,
     WorkerError,
@@ -154,21 +166,24 @@ class _Run:
         client_id = uuid.uuid4().hex
         with Events(self._comfyui.url, client_id) as events:
             try:
-                self._comfyui.queue(prompt, client_id)
+                self._queue(prompt, client_id, own=bool(facts))
                 log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
-                return follow(
-                    self._comfyui, events, prompt, self._limits, lambda event: self._tell(progress.update(event))
-                )
+                return follow(self._comfyui, events, prompt, self._limits, lambda event: self._note(event, progress))
             except OutOfMemory as error:
                 raise self._make_room(error, facts) from error
-            except WorkflowRejected as error:
-                stop(self._comfyui, prompt.id, self._settings.stop_timeout)
-                raise (_missing_models(error) if facts else None) or error from None
             except BaseException as error:
                 stopped = stop(self._comfyui, prompt.id, self._settings.stop_timeout)
                 if isinstance(error, WorkerError) and not stopped:
                     error.details["refresh_worker"] = True  # the SDK's word for: replace this worker
                 raise
+
+    def _queue(self, prompt: Prompt, client_id: str, own: bool) -> None:
+        """Queue the prompt; a refusal of one of the worker's own graphs may be for models that are lacking."""
+        try:
+            self._comfyui.queue(prompt, client_id)
+        except WorkflowRejected as error:
+            values = [fault.get("value") for fault in error.details.get("nodes", ())]
+            raise (missing.explain(values) if own else None) or error from None
 
     def _make_room(self, error: OutOfMemory, facts: dict[str, Any]) -> OutOfMemory:
         """Free ComfyUI's memory for the next job; returns the error with what may fit."""
@@ -183,9 +198,10 @@ class _Run:
             advice = f"a guess at what fits: {fit.suggest(facts['width'], facts['height'], facts['num_frames'])}"
         return OutOfMemory(f"{error.message}; {advice}; or use a GPU with more memory", **error.details)
 
-    def _tell(self, progress: dict[str, Any] | None) -> None:
-        if progress:
-            self._report(progress)
+    def _note(self, event: Event, progress: Progress) -> None:
+        self.saved += event.files
+        if told := progress.update(event):
+            self._report(told)
 
     def _fetch(self, graph: Graph) -> list[OutputFile]:
         """The files in ComfyUI's output folder, in the order in which they were saved; those in `temp` are previews."""
@@ -202,8 +218,14 @@ class _Run:
                 name, quality = PurePosixPath(f"frame_{frame:04d}{name.suffix}"), graph.frame_quality
             elif file.node_id == graph.video_node:
                 name = PurePosixPath(f"clip{name.suffix}")
-            files.append(OutputFile(name.name, self._comfyui.fetch(file), file.animated, quality))
+            files.append(OutputFile(name.name, self._read(file), file.animated, quality))
         return files
+
+    def _read(self, file: SavedFile) -> bytes:
+        """A saved file from the disk, where no ComfyUI that dies or is busy is in the way, or else over HTTP."""
+        home = self._settings.comfyui_dir
+        data = read_saved(home, file) if home else None
+        return self._comfyui.fetch(file) if data is None else data
 
     def _finish(self, wanted: Request, graph: Graph, answer: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
         """The answer with the files that the prompt saved, looked at and on their way to the caller."""
@@ -245,11 +267,6 @@ class _Run:
             yield
         finally:
             self._timings[phase] = round(time.monotonic() - start, 3)
-
-
-def _missing_models(error: WorkflowRejected) -> ModelMissing | None:
-    """What the endpoint lacks, if that is why ComfyUI refuses one of the worker's own graphs."""
-    return missing.explain({fault.get("value") for fault in error.details.get("nodes", ())})
 
 
 def _reply_limit(job_id: str, settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""What a caller of the endpoint uses: run, runsync, status, stream, cancel, retry, purge-queue, health."""
+"""What a caller of the endpoint uses: run, runsync, status, status-sync, stream, cancel, retry, purge-queue, health."""
 
 import time
 from typing import Annotated, Any
@@ -34,11 +34,7 @@ async def run(request: Request, service: ServiceOf) -> Json:
 async def runsync(request: Request, service: ServiceOf, wait: WaitMs = 90_000) -> Json:
     """Queue a job and wait for its end; kept for one minute. At most 20 MB. After `wait` it answers as far as it is."""
     job = await _submit(request, service, sync=True)
-    deadline = time.monotonic() + wait / 1000
-    while not (job.final or service.closing) and (left := deadline - time.monotonic()) > 0:
-        await service.wait(min(left, 1.0))
-        if await request.is_disconnected():
-            break
+    await _wait_for(job, request, service, wait)
     return Json(job.report())
 
 
@@ -47,6 +43,14 @@ async def runsync(request: Request, service: ServiceOf, wait: WaitMs = 90_000) -
 async def status(job_id: str, service: ServiceOf) -> Json:
     """A job's state, times, and output or error."""
     return Json(service.jobs.get(job_id).report())
+
+
+@router.get("/status-sync/{job_id}", response_model=JobStatus)
+async def status_sync(job_id: str, request: Request, service: ServiceOf, wait: WaitMs = 90_000) -> Json:
+    """The same once the job has ended, or after `wait`: the JavaScript SDK's runSync goes on with it."""
+    job = service.jobs.get(job_id)
+    await _wait_for(job, request, service, wait)
+    return Json(job.report())
 
 
 @router.get("/stream/{job_id}", response_model=StreamReply)
@@ -90,3 +94,12 @@ async def _submit(request: Request, service: Service, sync: bool) -> Job:
         name = "/runsync" if sync else "/run"
         raise HTTPException(413, f"the request is larger than the {limit} bytes that {name} takes")
     return service.jobs.submit(messages.parse_request(body), len(body), sync)
+
+
+async def _wait_for(job: Job, request: Request, service: Service, milliseconds: int) -> None:
+    """Until the job has ended, the time is over, or the caller has gone."""
+    deadline = time.monotonic() + milliseconds / 1000
+    while not (job.final or service.closing) and (left := deadline - time.monotonic()) > 0:
+        await service.wait(min(left, 1.0))
+        if await request.is_disconnected():
+            break

@@ -1,5 +1,6 @@
 """The page on which a person tries the endpoint, and the API reference: the files of local/page, as they are."""
 
+import logging
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -19,6 +20,7 @@ HEADERS = {
 }
 
 router = APIRouter(include_in_schema=False)
+log = logging.getLogger(__name__)
 
 
 class Files(StaticFiles):
@@ -39,6 +41,12 @@ def serve(app: FastAPI) -> None:
     app.include_router(router)
     app.mount("/page", Files(FOLDER))
     app.mount("/examples", Files(EXAMPLES))
+
+
+def announce(url: str) -> None:
+    """Tell where the page is, if it is there."""
+    if FOLDER.is_dir():
+        log.info("the page: %s", url)
 
 
 @router.get("/")

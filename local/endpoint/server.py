@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from local.endpoint import page
 from local.endpoint.app import build_app
 from local.endpoint.options import Options
 from local.endpoint.ports import listen
@@ -88,7 +89,9 @@ def start(port: int = 0, host: str = "localhost", **options: Any) -> Endpoint:
         time.sleep(0.01)
     # Uvicorn leaves this line to whoever opened the sockets.
     log.info("Uvicorn running on http://%s:%d (Press CTRL+C to quit)", host, port)
-    return Endpoint(f"http://{_reachable(host)}:{port}", service, server, thread)
+    url = f"http://{_reachable(host)}:{port}"
+    page.announce(url)
+    return Endpoint(url, service, server, thread)
 
 
 def _reachable(host: str) -> str:

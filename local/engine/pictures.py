@@ -85,9 +85,8 @@ def _frames_of_a_cut_file(path: Path) -> list[Image.Image]:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    if not image.mode.startswith("I"):
-        return image
-    return image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    # LoadImage scales deep grey of the mode I only: that of a PNG is of another, and ends up clipped to white.
+    return image.point(lambda level: level * (1 / 255)) if image.mode == "I" else image
 
 
 def _batch(frames: list[Image.Image]) -> Batch:

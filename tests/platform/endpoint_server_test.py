@@ -131,7 +131,8 @@ def test_the_command_prints_a_workers_environment_and_ends_on_sigterm() -> None:
     os.kill(process.pid, signal.SIGTERM)
     _, log = process.communicate(timeout=10)
     assert process.returncode == 0
-    assert f"Uvicorn running on {url.split('/v2/')[0]}" in log
+    for line in ("Uvicorn running on", "the page:"):
+        assert f"{line} {url.split('/v2/')[0]}" in log
 
 
 def test_the_command_on_a_taken_port_exits_1_with_one_line(endpoint: Endpoint) -> None:

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 import requests
 
 from client.worker_process import worker_process
+from tests.javascript_modules import javascript_modules
 from tests.pages import ROOT, blocks, codes, rows, tables
 from tests.scripts.container import Container, wait_for
 
@@ -82,7 +82,8 @@ def test_the_request_of_the_readme_gets_the_answer_that_it_shows(served: Served,
     done = served.run("bash", "-euc", request.replace("http://localhost:8000", served.url), folder=tmp_path)
     report = json.loads(done.stdout)
     assert set(report) == set(shown)
-    told = ("width", "height", "num_frames", "fps", "seed")
+    assert set(report["output"]) == set(shown["output"])
+    told = ("width", "height", "num_frames", "fps", "seed", "settings")
     assert [report["output"][name] for name in told] == [shown["output"][name] for name in told]
     assert set(report["output"]["timings"]) == set(shown["output"]["timings"])
     for entry, example in zip(report["output"]["outputs"], shown["output"]["outputs"], strict=False):
@@ -98,12 +99,13 @@ def test_the_example_of_a_workflow_saves_its_picture(served: Served) -> None:
     assert [entry["filename"] for entry in answer["outputs"]] == [image["filename"] for image in answer["images"]]
 
 
-def test_the_javascript_example_is_javascript(tmp_path: Path) -> None:
-    if not shutil.which("node"):
-        pytest.skip("no node here: the JavaScript example is not looked at")
-    script = tmp_path / "clip.mjs"
-    script.write_text(example_of("js", "runpod-sdk"))
-    subprocess.run(["node", "--check", str(script)], check=True, timeout=30)
+def test_the_javascript_example_saves_the_clip_and_its_frames(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(javascript_modules() / "node_modules")
+    (tmp_path / "clip.mjs").write_text(example_of("js", "runpod-sdk"))
+    done = served.run("node", "clip.mjs", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert frames_of(tmp_path / "clip.mp4") == 9
+    assert len(list(tmp_path.glob("frame_*.jpg"))) == 9
 
 
 @pytest.mark.parametrize(("given", "message"), rows("docs/API.md", "input")[:1])

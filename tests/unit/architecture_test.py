@@ -1,6 +1,7 @@
 """The rooms of docs/ARCHITECTURE.md: who may import whom, and who owns which outside thing."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +173,15 @@ def test_files_and_functions_stay_small():
                 length = (node.end_lineno or 0) - node.lineno + 1
                 too_long += [f"{file}: {node.name}: {length} lines"] if length > 40 else []
     assert too_long == []
+
+
+def test_the_page_stays_small_builds_no_markup_from_text_and_loads_nothing_from_elsewhere():
+    files = sorted((ROOT / "local" / "page").iterdir())
+    assert len(files) > 10
+    for file in files:
+        text = file.read_text()
+        assert len(text.splitlines()) <= 300, file.name
+        for way in ("innerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "localStorage"):
+            assert way not in text, file.name
+        loaded = re.findall(r"""(?:src|href|from|import|url)\s*[=(]?\s*["'](\w+:)?//""", text)
+        assert loaded == [], file.name

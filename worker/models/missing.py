@@ -7,7 +7,7 @@ from worker.models import catalogue
 from worker.models.catalogue import ModelFile
 
 
-def explain(names: Collection[str]) -> ModelMissing | None:
+def explain(names: Collection[object]) -> ModelMissing | None:
     """The error for files that ComfyUI does not have; None where none of them is a model of the worker's."""
     files = [model for model in catalogue.load(catalogue.all_sets(), {}) if model.name in names]
     if not files:
@@ -16,7 +16,7 @@ def explain(names: Collection[str]) -> ModelMissing | None:
     listed = ", ".join(describe(model) for model in files)
     return ModelMissing(
         f"this endpoint does not have {listed}: its operator adds {','.join(sets)} to MODEL_SETS; "
-        "until then take another preset, and no upscale",
+        "until then ask for another preset, without upscale",
         files=[str(model.path) for model in files],
     )
 

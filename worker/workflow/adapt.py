@@ -138,9 +138,9 @@ def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:
     """Have every saver write into the job's own folder, under its own name; returns warnings."""
     warnings = []
     for node_id, node in nodes.items():
-        own = node["inputs"].get("filename_prefix")
-        if own is None:
+        if "filename_prefix" not in node["inputs"]:
             continue
+        own = node["inputs"]["filename_prefix"]
         if not isinstance(own, str):
             warnings.append(f"node {title_of(node, node_id)!r}: its filename_prefix is not plain text and was replaced")
             own = ""

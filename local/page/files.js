@@ -1,0 +1,43 @@
+/** The files of an answer: from the reply, by URL, or on the endpoint's volume. */
+
+/**
+ * @typedef {object} ClipFile
+ * @property {string} name
+ * @property {"video" | "image" | "file"} type
+ * @property {Blob | null} blob  in the reply
+ * @property {string} url  to show and to save it; empty: it lies on the volume
+ * @property {string} place  where it lies on the volume
+ */
+
+/** @returns {ClipFile[]} in the answer's order; `release` gives their memory back */
+export function filesOf(output) {
+  const images = new Map((output.images ?? []).map((image) => [image.filename, image]));
+  return (output.outputs ?? []).map((entry) => {
+    const named = entry.encoding === "images" ? images.get(entry.filename) : null;
+    const encoding = { base64: "base64", s3_url: "url", volume: "volume" }[named?.type] ?? entry.encoding;
+    return { name: entry.filename, type: entry.type, ...content(encoding, entry, named?.data ?? entry.data) };
+  });
+}
+
+function content(encoding, entry, data) {
+  if (encoding === "base64") {
+    const blob = new Blob([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], { type: entry.mime_type });
+    return { blob, url: URL.createObjectURL(blob), place: "" };
+  }
+  if (encoding === "url") return { blob: null, url: /^https?:/i.test(data) ? data : "", place: "" };
+  const { bucket, key, endpoint_url: server } = entry.s3 ?? {};
+  const place = [entry.path ?? data, bucket ? `s3://${bucket}/${key} at ${server}` : ""].filter(Boolean).join(", or ");
+  return { blob: null, url: "", place };
+}
+
+/** @param {ClipFile[]} files */
+export function release(files) {
+  for (const file of files) if (file.blob) URL.revokeObjectURL(file.url);
+}
+
+/** An answer without its files' contents: short, and all that a person reads. */
+export function withoutData(output) {
+  const shorten = (entry) => (typeof entry.data === "string" ? { ...entry, data: "..." } : entry);
+  const lists = ["outputs", "images"].filter((name) => Array.isArray(output?.[name]));
+  return { ...output, ...Object.fromEntries(lists.map((name) => [name, output[name].map(shorten)])) };
+}

@@ -1,0 +1,90 @@
+/** The worker's schemas, as /openapi.json has them. */
+
+/**
+ * @typedef {object} Field  one field of a job's input
+ * @property {string} name
+ * @property {string} type  "string", "integer", "number", "object", "array"
+ * @property {string[]} choices  empty: it has none
+ * @property {any} default  null: it has none
+ * @property {string} description
+ * @property {number} [minimum]
+ * @property {number} [maximum]
+ * @property {number} [multipleOf]
+ * @property {number} [maxLength]
+ */
+
+/** /openapi.json; numbers that JavaScript would round stay text. */
+export async function loadDescription() {
+  const answer = await fetch("/openapi.json");
+  return JSON.parse((await answer.text()).replace(/("maximum":\s*)(\d{16,})/g, '$1"$2"'));
+}
+
+/** @returns {Field[]} the fields of the job's input, in the worker's order; empty: the server tells none */
+export function inputFields(schemas) {
+  return schemas.Input ? fieldsOf(schemas, schemas.Input) : [];
+}
+
+/** @returns {Field[]} */
+export function fieldsOf(schemas, schema) {
+  const properties = resolve(schemas, schema).properties ?? {};
+  return Object.entries(properties).map(([name, property]) => ({ ...flatten(schemas, property), name }));
+}
+
+/** What a "$ref" refers to. */
+export function resolve(schemas, schema) {
+  return schema.$ref ? resolve(schemas, schemas[schema.$ref.split("/").at(-1)]) : schema;
+}
+
+/** A property with what its one alternative beside null says. */
+function flatten(schemas, property) {
+  const options = (property.anyOf ?? [property]).map((option) => resolve(schemas, option));
+  const schema = { ...options.find((option) => option.type !== "null"), ...property };
+  return {
+    ...schema,
+    choices: schema.enum ?? (schema.const === undefined ? [] : [schema.const]),
+    default: property.default ?? null,
+    description: property.description ?? "",
+  };
+}
+
+/** What a field is: its type, and that of what it holds. */
+export function kind(field) {
+  const held = field.items?.$ref?.split("/").at(-1) ?? field.items?.type;
+  return `${field.type ?? "any"}${held ? ` of ${held}` : ""}`;
+}
+
+/** What a field takes, in words. */
+export function limits(field) {
+  if (field.choices.length) return field.choices.join(", ");
+  if (field.minimum === undefined && field.maximum === undefined) {
+    return field.maxLength ? `at most ${field.maxLength} characters` : "";
+  }
+  const from = field.minimum ?? "any", to = field.maximum ?? "any";
+  if (field.maximum === undefined) return `from ${from}`;
+  return field.multipleOf ? `multiples of ${field.multipleOf}, ${from} to ${to}` : `${from} to ${to}`;
+}
+
+/**
+ * What is wrong with a field's text, as far as the schema tells; the worker has the last word.
+ * @param {Field} field @param {string} text @returns {string} empty: nothing
+ */
+export function fault(field, text) {
+  if (field.type === "string") {
+    return text.length > field.maxLength ? `must be at most ${field.maxLength} characters, got ${text.length}` : "";
+  }
+  if (text === "") return "";
+  const whole = field.type === "integer";
+  const fits = whole ? /^\s*[+-]?\d+\s*$/.test(text) : Number.isFinite(Number(text));
+  const inside = fits && Number(text) >= (field.minimum ?? -Infinity) && Number(text) <= (field.maximum ?? Infinity);
+  const stepped = !field.multipleOf || Number(text) % field.multipleOf === 0;
+  if (inside && stepped) return "";
+  const kind = field.multipleOf ? `a multiple of ${field.multipleOf}` : whole ? "a whole number" : "a number";
+  return `must be ${kind} from ${field.minimum} to ${field.maximum}, got ${text.slice(0, 40)}`;
+}
+
+/** A field's text as JSON has it: a number, or its text where JavaScript's numbers would not hold it. */
+export function valueOf(field, text) {
+  if (field.type !== "integer" && field.type !== "number") return text;
+  const number = Number(text);
+  return field.type === "number" || Number.isSafeInteger(number) ? number : text.trim();
+}

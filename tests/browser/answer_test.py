@@ -1,0 +1,230 @@
+"""What the page shows of what it is given: answers of every delivery, schemas, sizes; and its requests, which run."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from local import endpoint as platform
+from local.endpoint import Endpoint
+from tests.browser.conftest import SHOWN
+from tests.browser.person import Card, Person
+from tests.conftest import picture as drawn
+from tests.javascript_modules import javascript_modules
+from tests.pages import ROOT
+from tests.worker_process import Worker
+from worker.request import Request
+
+AWKWARD = 'a "quoted" $HOME `id` \\ it\'s\nnext line, Möwe 🚀'
+PICTURE = "it's a rocket.jpg"
+STILL = {"type": "image", "filename": "frame_0001.png", "mime_type": "image/png"}
+ANSWER = {"status": "success", "prompt_id": "1", "timings": {"total": 1.5}, "warnings": []}
+ON_VOLUME = {
+    **STILL,
+    "encoding": "volume",
+    "path": "/runpod-volume/outputs/1/frame_0001.png",
+    "s3": {"endpoint_url": "https://s3.example.org", "region": "eu", "bucket": "vol", "key": "outputs/1/frame.png"},
+}
+
+
+@pytest.fixture(scope="module")
+def told(worker: Worker, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The request of one job as the page shows it, by language."""
+    person = Person(browser.new_page())
+    person.page.goto(worker.endpoint.url)
+    picture = tmp_path_factory.mktemp("picture") / PICTURE
+    picture.symlink_to(ROOT / "examples/rocket.jpg")
+    person.arrived().choose(picture)
+    person.write(prompt=AWKWARD, num_frames=5, steps=2, seed=2**64 - 1, negative_prompt="$(touch harm)")
+    person.send()
+    card = person.newest(1)
+    card.expect_state("Done")
+    card.node.get_by_text("This request as code").click()
+    texts = {}
+    for language in ("curl", "Python", "JavaScript"):
+        card.node.get_by_role("tab", name=language).click()
+        texts[language] = card.node.get_by_role("tabpanel").inner_text()
+    person.page.close()
+    return texts
+
+
+def run(folder: Path, *command: str) -> None:
+    """Run one of the page's requests where the picture lies."""
+    (folder / PICTURE).symlink_to(ROOT / "examples/rocket.jpg")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (folder / "harm").exists()
+
+
+def frames_of(clip: Path) -> int:
+    with av.open(str(clip)) as video:
+        return sum(1 for _ in video.decode(video=0))
+
+
+def test_the_request_runs_as_curl_and_says_the_same(told: dict[str, str], tmp_path: Path, worker: Worker) -> None:
+    run(tmp_path, "bash", "-euc", told["curl"])
+    report = json.loads((tmp_path / "answer.json").read_text())
+    assert report["status"] == "COMPLETED", report
+    assert (report["output"]["seed"], len(report["output"]["outputs"])) == (2**64 - 1, 6)
+
+
+def test_the_request_runs_in_python(told: dict[str, str], tmp_path: Path) -> None:
+    run(tmp_path, sys.executable, "-c", told["Python"])
+    assert frames_of(tmp_path / "clip.mp4") == 5
+
+
+def test_the_request_runs_in_javascript(told: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(javascript_modules() / "node_modules")
+    (tmp_path / "clip.mjs").write_text(told["JavaScript"])
+    run(tmp_path, "node", "clip.mjs")
+    assert frames_of(tmp_path / "clip.mp4") == 5
+
+
+def test_the_request_as_code_sends_what_the_page_sent(visit: Callable[..., Person], tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    with platform.start(**SHOWN) as endpoint:
+        card = visit(endpoint.url).arrived().make(prompt=AWKWARD, negative_prompt="$(touch harm)")
+        card.button("Show").click()
+        card.node.get_by_text("This request as code").click()
+        curl = card.node.get_by_role("tabpanel").inner_text().replace("wait=300000", "wait=1000")
+        subprocess.run(["bash", "-euc", curl], cwd=tmp_path, timeout=30, check=True)
+        sent = [take(endpoint)["input"] for _ in range(2)]
+    assert sent[0] == sent[1]
+    assert sent[0]["prompt"] == AWKWARD
+
+
+def take(endpoint: Endpoint) -> dict[str, Any]:
+    """As a worker: the next job."""
+    url = endpoint.worker_environ("played")["RUNPOD_WEBHOOK_GET_JOB"].replace("$ID", "played")
+    job: dict[str, Any] = requests.get(url, timeout=20).json()
+    return job
+
+
+def answer(endpoint: Endpoint, output: object) -> None:
+    """As a worker: take the next job and answer it."""
+    url = endpoint.worker_environ("played")["RUNPOD_WEBHOOK_POST_OUTPUT"]
+    url = url.replace("$RUNPOD_POD_ID", "played").replace("$ID", take(endpoint)["id"])
+    assert requests.post(url, json={"output": output}, timeout=20).ok
+
+
+@pytest.fixture(scope="module")
+def unserved() -> Iterator[Endpoint]:
+    """An endpoint whose worker the test plays."""
+    with platform.start(**SHOWN) as running:
+        yield running
+
+
+@pytest.fixture
+def answered(unserved: Endpoint, visit: Callable[..., Person]) -> Callable[[object], Card]:
+    """The card of a job that was answered so."""
+
+    def make(output: object) -> Card:
+        person = visit(unserved.url).arrived()
+        card = person.make()
+        answer(unserved, output)
+        return card
+
+    return make
+
+
+def test_files_in_a_bucket_are_linked_and_only_the_web_is(answered: Callable[[object], Card]) -> None:
+    files = [{**STILL, "filename": name, "encoding": "url", "data": url} for name, url in (
+        ("good.png", "https://bucket.example.org/good.png?signed"), ("bad.png", "javascript:alert(1)"))]  # fmt: skip
+    card = answered({**ANSWER, "outputs": files})
+    card.expect_state("Done")
+    card.node.get_by_text("Where the files are (2)").click()
+    link = card.node.get_by_role("link", name="good.png")
+    expect(link).to_have_attribute("href", "https://bucket.example.org/good.png?signed")
+    card.expect_to_say("bad.png: its URL cannot be used")
+    expect(card.node.locator("[href^=javascript]")).to_have_count(0)
+
+
+def test_files_on_the_volume_are_told_with_their_path_and_their_place_in_s3(answered: Callable[[object], Card]) -> None:
+    card = answered({**ANSWER, "outputs": [ON_VOLUME]})
+    card.expect_to_say(
+        "/runpod-volume/outputs/1/frame_0001.png, or s3://vol/outputs/1/frame.png at https://s3.example.org"
+    )
+
+
+def test_an_image_that_stands_in_images_only_is_shown(answered: Callable[[object], Card]) -> None:
+    images = [{"filename": "frame_0001.png", "type": "base64", "data": drawn(32, 16)}]
+    card = answered({**ANSWER, "outputs": [{**STILL, "encoding": "images"}], "images": images})
+    card.expect_state("Done")
+    shown = card.node.locator(".scrubber img")
+    expect(shown).to_be_visible()
+    assert shown.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [32, 16]
+
+
+@pytest.mark.parametrize("output", ["plain text", [1, 2], {"of": "another worker"}])
+def test_an_answer_of_another_worker_is_shown_as_it_is(answered: Callable[[object], Card], output: object) -> None:
+    card = answered(output)
+    card.expect_state("Done")
+    expect(card.node.locator(".body > pre")).to_be_visible()
+
+
+def test_a_removed_job_gives_its_memory_back(answered: Callable[[object], Card]) -> None:
+    file = {**STILL, "encoding": "base64", "data": drawn(32, 16)}
+    card = answered({**ANSWER, "outputs": [file]})
+    card.expect_state("Done")
+    page = card.node.page
+    urls = [card.node.locator(".scrubber img").get_attribute("src"), card.node.locator(".thumb").get_attribute("src")]
+    loads = """url => new Promise(end => {
+        Object.assign(new Image(), {src: url, onload: () => end(true), onerror: () => end(false)});
+    })"""
+    assert [page.evaluate(loads, url) for url in urls] == [True, True]
+    card.button("Remove").click()
+    assert [page.evaluate(loads, url) for url in urls] == [False, False]
+
+
+def test_a_field_that_the_schema_gains_is_offered_and_sent(visit: Callable[..., Person]) -> None:
+    shown = copy.deepcopy(SHOWN)
+    properties = shown["schemas"]["Request"]["properties"]
+    properties["mood"] = {"enum": ["calm", "wild"], "type": "string", "default": "calm", "description": "How it feels."}
+    choice = [{"const": "slow", "type": "string"}, {"type": "null"}]
+    properties["tempo"] = {"anyOf": choice, "default": None, "description": "How fast it goes."}
+    with platform.start(**shown) as endpoint:
+        person = visit(endpoint.url).arrived()
+        person.make(mood="wild", tempo="slow")
+        sent = take(endpoint)["input"]
+        person.write(mood="calm", tempo="")
+        person.send()
+        person.newest(2)
+        again = take(endpoint)["input"]
+    assert (sent["mood"], sent["tempo"]) == ("wild", "slow")
+    assert set(again) == {"image", "prompt", "num_frames", "steps", "resolution"}
+
+
+def test_the_size_shown_is_the_size_that_the_worker_takes(unserved: Endpoint, visit: Callable[..., Person]) -> None:
+    person = visit(unserved.url)
+    sides = (17, 480, 683, 720, 1024, 1999)
+    pictures = [(resolution, width, height) for resolution in ("480p", "720p") for width in sides for height in sides]
+    script = """async ([pictures]) => {
+        const {trainedSize} = await import('/page/size.js');
+        return pictures.map(([resolution, width, height]) => trainedSize(resolution, width, height));
+    }"""
+    found = person.ask(script, pictures)
+    for (resolution, width, height), size in zip(pictures, found, strict=True):
+        assert tuple(size) == Request(prompt="x", resolution=resolution).size(width, height)
+
+
+def test_the_reference_lists_every_call_and_field_and_its_example_runs(
+    worker: Worker, visit: Callable[..., Person], tmp_path: Path
+) -> None:
+    person = visit(f"{worker.endpoint.url}/docs")
+    for call in ("POST /run", "POST /runsync", "GET /status/{job_id}", "POST /cancel/{job_id}", "GET /health"):
+        expect(person.page.get_by_role("rowheader", name=call, exact=True)).to_be_visible()
+    fields = person.page.locator("#input").get_by_role("rowheader").all_inner_texts()
+    assert fields == list(Request.model_fields)
+    expect(person.page.locator("#input")).to_contain_text("integer: 0 to 18446744073709551615")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    example = person.page.locator("#a-request pre").inner_text()
+    subprocess.run(["bash", "-euc", example], cwd=tmp_path, timeout=60, check=True)
+    assert '"COMPLETED"' in (tmp_path / "answer.json").read_text()

@@ -1,0 +1,71 @@
+"""A real browser on the page, with the real handler.py behind it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
+
+from local import engine as preview
+from tests.browser.person import Person
+from tests.worker_process import Worker, worker_at
+from worker import config, schemas
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
+SHOWN = {"schemas": schemas.components(config.load({})), "preview": True}
+"""What handler.py tells its own endpoint."""
+
+
+# A module's, not the session's: while Playwright runs, no other test could use asyncio.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("no browser here: install Debian's package chromium, or google-chrome")
+    arguments = [*QUIET, "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        with playwright.chromium.launch(executable_path=program, args=arguments) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def worker(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    log = tmp_path_factory.mktemp("worker") / "log"
+    with preview.start(scenario=preview.Scenario(step_seconds=0.03)) as engine:
+        with worker_at(engine.url, log, options=SHOWN, COMFYUI_DIR=str(engine.home)) as running:
+            yield running
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Person]]:
+    """Open a URL in a tab of its own; `options` are Playwright's for a context. The page must not log an error."""
+    complaints: list[str] = []
+    contexts = []
+
+    def note(message: ConsoleMessage) -> None:
+        # The browser itself logs calls that were refused or not answered.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            complaints.append(message.text)
+
+    def open_page(url: str, **options: object) -> Person:
+        context = browser.new_context(**{"reduced_motion": "no-preference", **options})  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        return Person(page)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def person(worker: Worker, visit: Callable[..., Person]) -> Person:
+    """Somebody who has opened the page."""
+    return visit(worker.endpoint.url).arrived()

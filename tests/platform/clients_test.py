@@ -1,0 +1,98 @@
+"""The Python and the JavaScript SDK, unchanged, as clients of the local endpoint, with handler.py behind it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import runpod
+
+from local import engine as preview
+from tests.conftest import small
+from tests.javascript_modules import javascript_modules
+from tests.worker_process import Worker, wait_until, worker_at
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    log = tmp_path_factory.mktemp("worker") / "log"
+    with preview.start() as engine, worker_at(engine.url, log, COMFYUI_DIR=str(engine.home)) as running:
+        yield running
+
+
+@pytest.fixture
+def client(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(runpod, "endpoint_url_base", f"{worker.endpoint.url}/v2")
+    return runpod.Endpoint("any", api_key="any key")
+
+
+def is_a_clip(report: dict[str, Any]) -> bool:
+    return report["status"] == "COMPLETED" and len(report["output"]["outputs"]) == 6
+
+
+def test_run_sync_of_the_python_sdk_brings_the_clip(client: Any) -> None:
+    assert len(client.run_sync(small(), timeout=60)["outputs"]) == 6
+
+
+def test_run_status_output_and_stream_of_the_python_sdk_follow_a_job_to_its_clip(client: Any) -> None:
+    job = client.run(small())
+    assert job.status() in {"IN_QUEUE", "IN_PROGRESS", "COMPLETED"}
+    assert len(job.output(timeout=60)["outputs"]) == 6
+    assert job.status() == "COMPLETED"
+    assert list(client.run(small()).stream()) == []  # the worker streams nothing, and stream ends with the job
+
+
+def test_health_purge_and_cancel_of_the_python_sdk_count_clear_and_stop(client: Any) -> None:
+    running, waiting = client.run(small(steps=100)), client.run(small(steps=100))
+    wait_until(lambda: running.status() == "IN_PROGRESS")
+    assert {name: client.health()["jobs"][name] for name in ("inProgress", "inQueue")} == {
+        "inProgress": 1,
+        "inQueue": 1,
+    }
+    assert client.purge_queue() == {"removed": 1, "status": "completed"}
+    assert waiting.status() == "CANCELLED"
+    assert running.cancel()["status"] == "CANCELLED"
+    assert running.status() == "CANCELLED"
+    assert len(client.run_sync(small(), timeout=60)["outputs"]) == 6
+
+
+@pytest.fixture(scope="module")
+def found(worker: Worker) -> dict[str, Any]:
+    """What each call of tests/javascript/sdk.mjs brought."""
+    environ = {
+        **os.environ,
+        "RUNPOD_API_KEY": "any key",
+        "ENDPOINT_ID": "any",
+        "RUNPOD_ENDPOINT_BASE_URL": f"{worker.endpoint.url}/v2",
+        "JOB_INPUT": json.dumps(small()),
+    }
+    command = ["node", str(javascript_modules() / "sdk.mjs")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    brought: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # above it the SDK's own lines
+    return brought
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("runSync", is_a_clip),
+        ("runSyncPastItsTime", lambda report: report["id"] and not report["completed"]),
+        ("statusSync", is_a_clip),
+        ("run", lambda answer: answer["status"] == "IN_QUEUE" and answer["id"]),
+        ("status", lambda report: is_a_clip(report) and report["succeeded"]),
+        ("stream", lambda pieces: pieces == []),
+        ("progress", lambda report: 0 <= report["output"]["percent"] < 100 and not report["completed"]),
+        ("health", lambda health: (health["jobs"]["inProgress"], health["jobs"]["inQueue"]) == (1, 1)),
+        ("purgeQueue", lambda answer: answer == {"removed": 1, "status": "completed"}),
+        ("purged", lambda report: report["status"] == "CANCELLED"),
+        ("cancel", lambda answer: answer["status"] == "CANCELLED"),
+        ("cancelled", lambda report: report["status"] == "CANCELLED" and report["completed"]),
+    ],
+)
+def test_a_call_of_the_javascript_sdk_brings_what_the_platform_would(
+    found: dict[str, Any], call: str, told: Callable[[Any], bool]
+) -> None:
+    assert told(found[call]), found[call]
