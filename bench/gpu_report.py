@@ -45,13 +45,16 @@ def _presets(runs: Sequence[Run]) -> str:
     """Seconds of ComfyUI's own time, by stage."""
     names = [*STAGES, OTHER]
     used = [name for name in names if any(name in job["stages"] for run in runs for job in run["warm"])]
+    balanced = next((run for run in runs if run["preset"] == "balanced"), None)
     rows = []
     for run in runs:
         clip = f"{'x'.join(map(str, run['clip_size']))}, {run['frames']}"
         stages = [_seconds(_median(job["stages"].get(name, 0.0) for job in run["warm"])) for name in used]
         rows.append([run["preset"], clip, _seconds(run["cold"]["total"]), _seconds(_total(run)), *stages])
         rows[-1] += [_seconds(run["between"]["gpu_idle"]), f"{run['peak_mb']['all'] / 1000:.1f}"]
-    return _table(["preset", "clip, frames", "first s", "warm s", *used, "idle between two s", "peak GB"], rows)
+        rows[-1].append(f"{_total(balanced) / _total(run):.2f}" if balanced else "")
+    heads = ["preset", "clip, frames", "first s", "warm s", *used, "idle between two s", "peak GB", "x balanced"]
+    return _table(heads, rows)
 
 
 def _steps(runs: Sequence[Run]) -> str:

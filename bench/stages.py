@@ -24,8 +24,8 @@ STAGES = {
 SAMPLERS = ("Sample", "Sample large", "Sample large to the end")
 OTHER = "other"
 STAGE_OF = {title: stage for stage, titles in STAGES.items() for title in titles}
-AFTER_GPU = ("save", OTHER)
-"""Stages that leave the GPU idle once the frames are decoded."""
+OFF_GPU = ("save", OTHER)
+"""Stages that leave the GPU idle."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ def between(first: Recording, second: Recording) -> dict[str, float]:
     handover: from the first one's end to the second one's first node. gpu_idle: from the first one's last node that
     uses the GPU to the second one's first: saving, handover and loading pictures.
     """
-    last = max(span.end for span in first.spans() if span.stage not in AFTER_GPU)
+    last = max(span.end for span in first.spans() if span.stage not in OFF_GPU)
     spans = second.spans()
-    begins = min(span.start for span in spans if span.stage not in AFTER_GPU)
+    begins = min(span.start for span in spans if span.stage not in OFF_GPU)
     return {"handover": spans[0].start - first.ended, "gpu_idle": begins - last}
 
 

@@ -172,6 +172,11 @@ def test_the_tables_tell_times_and_how_many_times_as_fast_as_stock() -> None:
     assert ["balanced", "tiled", "10.4", "10.4", "2.00", "4.00", "12.3", "0.12, 3"] in rows
 
 
+def test_a_preset_is_compared_with_balanced() -> None:
+    text = gpu_report.render(results(figures("balanced", "stock", 4), figures("fast", "stock", 1)))
+    assert [line.split(" | ")[-1] for line in text.splitlines() if "1080x1920" in line] == ["1.00 |", "4.00 |"]
+
+
 def test_frames_of_one_colour_are_told() -> None:
     black = {
         **figures("balanced", "sage", 1),
