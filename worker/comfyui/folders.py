@@ -9,6 +9,7 @@ from worker.comfyui.client import SavedFile
 
 log = logging.getLogger(__name__)
 
+_SAVED_IN = ("output", "temp")
 _RECOVERED = "recovered"
 _RECOVERED_MOST = 10  # jobs: more would fill the disk
 
@@ -54,7 +55,9 @@ def set_aside(comfyui_dir: Path, scope: str, name: str) -> Path | None:
 
 
 def _locate(comfyui_dir: Path, file: SavedFile) -> Path | None:
-    """Where a saved file is to be; None where its names lead out of ComfyUI's folder."""
+    """Where a saved file is to be; None where its names, which any node can make up, lead elsewhere."""
+    if file.folder not in _SAVED_IN:
+        return None
     home = (comfyui_dir / file.folder).resolve()
     path = (home / file.subfolder / file.filename).resolve()
     return path if home in path.parents else None
