@@ -43,6 +43,7 @@ from worker.workflow import Graph
 log = logging.getLogger(__name__)
 
 RUN_LIMIT, RUNSYNC_LIMIT = 10 * MB, 20 * MB
+LAST_EVENTS = 0.05  # seconds without an event until a prompt that is stopped has told all
 MARGIN = 0.01  # of the limit, left free: what the platform counts beside the body is not known
 
 
@@ -169,10 +170,12 @@ class _Run:
                 self._queue(prompt, client_id, own=bool(facts))
                 log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
                 return follow(self._comfyui, events, prompt, self._limits, lambda event: self._note(event, progress))
-            except OutOfMemory as error:
-                raise self._make_room(error, facts) from error
             except BaseException as error:
                 stopped = stop(self._comfyui, prompt.id, self._settings.stop_timeout)
+                while stopped and (event := events.next(prompt.id, LAST_EVENTS)):
+                    self.saved += event.files  # for their removal: history has no files of a prompt that failed
+                if isinstance(error, OutOfMemory):
+                    raise self._make_room(error, facts) from error
                 if isinstance(error, WorkerError) and not stopped:
                     error.details["refresh_worker"] = True  # the SDK's word for: replace this worker
                 raise

@@ -23,6 +23,7 @@ from worker.errors import (
     JobTimeout,
     OutOfMemory,
     OutputFailed,
+    WorkflowRejected,
 )
 
 QUICK = Scenario(step_seconds=0.01)
@@ -203,6 +204,20 @@ def test_the_previews_of_a_graph_that_fails_later_are_removed_too(run, small):
         with pytest.raises(ExecutionFailed):
             run(engine, {"workflow": graph, "image": small()["image"]}, report=shown.append)
         assert "PreviewImage" in {progress["node"] for progress in shown}
+        assert [path for path in left_behind(engine.home) if path.is_file()] == []
+
+
+def test_the_previews_of_a_graph_that_is_refused_in_part_are_removed_too(run, small):
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "start.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["99", 0], "filename_prefix": "mine"}},
+    }
+    # The answer that refuses the broken part is held back until the sound part has run.
+    with start(scenario=Scenario(slow=0.2)) as engine:
+        with pytest.raises(WorkflowRejected):
+            run(engine, {"workflow": graph, "image": small()["image"]})
+        assert ComfyUI(engine.url)._request("GET", "/history").json()
         assert [path for path in left_behind(engine.home) if path.is_file()] == []
 
 
