@@ -75,7 +75,7 @@ def test_a_job_that_comfyui_dies_under_is_told_its_last_lines_and_the_next_one_r
     report = status()
     assert report["error"].startswith("comfyui_unavailable")
     assert any(f"To see the GUI go to: {container.url}" in line for line in report["output"]["comfyui_log"])
-    assert "ComfyUI ended with status 137" in report["output"]["comfyui_log"][-1]
+    assert any("ComfyUI ended with status 137" in line for line in report["output"]["comfyui_log"])
     assert "ComfyUI's last lines:" in container.text
     assert "a prompt of its caller" not in container.text
     after = submit(endpoint, small())

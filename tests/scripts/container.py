@@ -43,7 +43,8 @@ if state.read_text() != "ready\\n":
     sys.exit("unfit: " + state.read_text())
 signal.signal(signal.SIGTERM, lambda *_: (print("handler: SIGTERM", flush=True), sys.exit(0)))
 models = sorted(path.name for path in pathlib.Path(os.environ["MODELS_DIR"]).rglob("*.safetensors"))
-print("handler:", os.getpid(), len(models), os.environ["COMFYUI_URL"], flush=True)
+# In one piece: others write to the same file.
+sys.stdout.write(f"handler: {os.getpid()} {len(models)} {os.environ['COMFYUI_URL']}\\n")
 while True:
     time.sleep(0.1)
 """
