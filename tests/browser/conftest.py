@@ -8,18 +8,15 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
 
 from local import engine as preview
-from tests.browser.person import Person
+from tests.browser.person import SHOWN, Person
 from tests.worker_process import Worker, worker_at
-from worker import config, schemas
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
-SHOWN = {"schemas": schemas.components(config.load({})), "preview": True}
-"""What handler.py tells its own endpoint."""
 
 
-# A module's, not the session's: while Playwright runs, no other test could use asyncio.
-@pytest.fixture(scope="module")
+# The package's, not the session's: while Playwright runs, no other test could use asyncio.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
@@ -30,7 +27,7 @@ def browser() -> Iterator[Browser]:
             yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def worker(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     log = tmp_path_factory.mktemp("worker") / "log"
     with preview.start(scenario=preview.Scenario(step_seconds=0.03)) as engine:
@@ -50,7 +47,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Person]]:
             complaints.append(message.text)
 
     def open_page(url: str, **options: object) -> Person:
-        context = browser.new_context(**{"reduced_motion": "no-preference", **options})  # type: ignore[arg-type]
+        context = browser.new_context(**{"reduced_motion": "reduce", **options})  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
