@@ -59,9 +59,10 @@ COPY workflow_api.json builder.sh handler.py verify_setup.py ./
 COPY requirements requirements
 COPY checks checks
 COPY worker worker
-# Of the stand-ins, only the endpoint: here it is ComfyUI that answers, never the preview engine.
+# Of the stand-ins, only the endpoint and its page: here it is ComfyUI that answers, never the preview engine.
 COPY local/__init__.py local/
 COPY local/endpoint local/endpoint
+COPY local/page local/page
 COPY comfyui_nodes /comfyui/custom_nodes/hunyuan_worker
 RUN python -m compileall -q . /comfyui/custom_nodes \
     && python -c "import handler, verify_setup" \

@@ -5,6 +5,8 @@ IMAGE ?= examples/rocket.jpg
 PROMPT ?= the rocket lifts off, smoke billowing over the water
 FRAMES ?= 25
 SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run tests/browser/install_chromium.sh
+# Tests wait for processes more than they work; files that take long come first.
+SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 COMFYUI_CUDA ?= cu124
 COMFYUI_ARGS ?= $(if $(shell command -v nvidia-smi),,--cpu)
 
@@ -25,7 +27,7 @@ comfyui: .venv/local ## the worker on a real ComfyUI, as in the container: a GPU
 
 test: .venv/dev ## all tests
 	@tests/browser/install_chromium.sh
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
 check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m ruff check .
@@ -33,11 +35,19 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m mypy
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
+	@.venv/bin/hadolint Dockerfile
 	@tests/browser/install_chromium.sh
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
-bench: .venv/dev ## what the worker adds to ComfyUI's own time, beside other ways to do it
+soak: .venv/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
+	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 300 --log-cli-level WARNING
+
+fuzz: .venv/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
+	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000
+
+bench: .venv/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways to do it
 	@$(PY) -m bench.overhead
+	@$(PY) -m bench.cold_start
 
 lock: ## requirements/*.txt anew from requirements/*.in
 	@requirements/lock.sh
@@ -50,4 +60,4 @@ lock: ## requirements/*.txt anew from requirements/*.in
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-.PHONY: help run serve comfyui test check bench lock
+.PHONY: help run serve comfyui test check soak fuzz bench lock

@@ -16,11 +16,8 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${MODELS_STATE:=/tmp/models.state}"
 : "${COMFYUI_MAX_DEATHS:=3}"
 : "${COMFYUI_DEATH_WINDOW:=600}"
-# The platform calls a worker unhealthy after this long; the boot gives up a little earlier, to say why.
-: "${BOOT_TIMEOUT:=$((${RUNPOD_INIT_TIMEOUT:-420} - 20))}"
-# ComfyUI boots beside the models, so it may take as long as they.
-: "${COMFYUI_BOOT_TIMEOUT:=$((BOOT_TIMEOUT < 3600 ? BOOT_TIMEOUT : 3600))}"
-export BOOT_TIMEOUT COMFYUI_BOOT_TIMEOUT COMFYUI_DIR COMFYUI_LOG MODELS_STATE
+: "${RUNPOD_INIT_TIMEOUT:=420}"
+export COMFYUI_DIR COMFYUI_LOG MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
 # usage: log MESSAGE...
@@ -43,6 +40,25 @@ require() {
   : >"$MODELS_STATE" || die "MODELS_STATE=$MODELS_STATE cannot be written"
 }
 
+# usage: require_numbers VARIABLE...; bash counts with them, and its own message names no variable
+require_numbers() {
+  local name
+  for name; do
+    [[ ${!name} =~ ^[1-9][0-9]{0,8}$ ]] || die "$name=${!name} must be a whole number from 1"
+  done
+}
+
+# usage: set_timeouts
+set_timeouts() {
+  require_numbers COMFYUI_LOG_LIMIT COMFYUI_MAX_DEATHS COMFYUI_DEATH_WINDOW RUNPOD_INIT_TIMEOUT
+  # The platform calls a worker unhealthy after RUNPOD_INIT_TIMEOUT; the boot gives up a little earlier, to say why.
+  : "${BOOT_TIMEOUT:=$((RUNPOD_INIT_TIMEOUT > 20 ? RUNPOD_INIT_TIMEOUT - 20 : 1))}"
+  require_numbers BOOT_TIMEOUT
+  # ComfyUI boots beside the models, so it may take as long as they.
+  : "${COMFYUI_BOOT_TIMEOUT:=$((BOOT_TIMEOUT < 3600 ? BOOT_TIMEOUT : 3600))}"
+  export BOOT_TIMEOUT COMFYUI_BOOT_TIMEOUT
+}
+
 # usage: describe; a few lines on where this container runs
 describe() {
   local gpu disk memory version
@@ -61,9 +77,10 @@ write_log() {
   # Unbuffered: the last lines of one that dies must be there at once.
   while stdbuf -o0 head -c "$COMFYUI_LOG_LIMIT" | tee -a "$COMFYUI_LOG" &&
     (($(stat -c %s "$COMFYUI_LOG") >= COMFYUI_LOG_LIMIT)); do
-    tail -n 200 "$COMFYUI_LOG" | tail -c 100000 >"$COMFYUI_LOG.tail"
+    tail -n 200 "$COMFYUI_LOG" | tail -c 100000 >"$COMFYUI_LOG.tail" || break
     mv "$COMFYUI_LOG.tail" "$COMFYUI_LOG"
   done
+  cat # on a full disk: without a reader the next line of output would fail ComfyUI
 }
 
 # usage: run_comfyui; in a process of its own, which it replaces
@@ -75,17 +92,32 @@ run_comfyui() {
     --disable-metadata --disable-api-nodes "${extra[@]}" > >(write_log) 2>&1
 }
 
+# usage: follow PID; its status when it ends; it is ended when COMMAND does: outside a container nothing else would
+follow() {
+  local watcher status=0
+  tail --pid=$$ -f /dev/null &
+  watcher=$!
+  wait -n "$1" "$watcher" 2>/dev/null || status=$? # bash tells of a kill in words of its own
+  if ! kill -0 $$ 2>/dev/null; then
+    kill "$1"
+    exit
+  fi
+  kill "$watcher"
+  return "$status"
+}
+
 # usage: supervise_comfyui; starts ComfyUI again when it ends, until it has ended too often
 supervise_comfyui() {
   local -a deaths=()
   local status
   while true; do
     status=0
-    (run_comfyui) || status=$?
+    run_comfyui &
+    follow $! || status=$?
     deaths+=("$SECONDS")
     while ((SECONDS - deaths[0] > COMFYUI_DEATH_WINDOW)); do deaths=("${deaths[@]:1}"); done
     log "ComfyUI ended with status $status, ${#deaths[@]} of $COMFYUI_MAX_DEATHS times within $COMFYUI_DEATH_WINDOW s" |
-      tee -a "$COMFYUI_LOG"
+      tee -a "$COMFYUI_LOG" || true # the disk may be full
     ((${#deaths[@]} < COMFYUI_MAX_DEATHS)) || break
     sleep "$((1 << (${#deaths[@]} - 1)))"
   done
@@ -105,7 +137,8 @@ end_container() {
 # usage: bring_models; MODELS_STATE becomes `ready`, or the reason why not; then the container ends
 bring_models() {
   local left=$((BOOT_TIMEOUT > SECONDS ? BOOT_TIMEOUT - SECONDS : 1)) status=0 reason
-  timeout --foreground "$left" "$WORKER_PYTHON" -m worker.models bring --state "$MODELS_STATE" || status=$?
+  timeout --foreground "$left" "$WORKER_PYTHON" -m worker.models bring --state "$MODELS_STATE" &
+  follow $! || status=$?
   if ((status == 0)); then
     log "models in place after $SECONDS s"
     warm_links
@@ -113,7 +146,7 @@ bring_models() {
   fi
   reason="the models cannot be brought in, see above (status $status)"
   ((status != 124)) || reason="the models are not in place $SECONDS s after the start: give RUNPOD_INIT_TIMEOUT more than \
-${RUNPOD_INIT_TIMEOUT:-420} s, or put the models on the volume; what was downloaded to it is kept"
+$RUNPOD_INIT_TIMEOUT s, or put the models on the volume; what was downloaded to it is kept"
   log "error: $reason" >&2
   [[ -s $MODELS_STATE ]] || printf '%s\n' "$reason" >"$MODELS_STATE"
   end_container
@@ -130,10 +163,14 @@ warm_links() {
 main() {
   trap 'log "error: line $LINENO: $BASH_COMMAND ended with status $?" >&2' ERR
   require "$@"
+  set_timeouts
   cd "$BUILDER_HOME"
-  supervise_comfyui &
-  bring_models &
-  describe & # nvidia-smi may take seconds
+  trap '' INT # Ctrl-C is for COMMAND; what follows ends with it
+  # Each from a subshell that ends at once: what ends here later is the init's to reap, not COMMAND's.
+  (supervise_comfyui &)
+  (bring_models &)
+  (describe &) # nvidia-smi may take seconds
+  trap - INT
   log "starting: $*"
   exec "$@"
 }

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CHECKS: dict[str, Callable[[Place], Iterator[Finding]]] = {
     "python": software.check_python,
     "packages": software.check_packages,
+    "comfyui-env": software.check_comfyui_packages,
     "settings": software.check_settings,
     "sdk": software.check_sdk,
     "handler": software.check_handler,
@@ -41,6 +42,7 @@ CHECKS: dict[str, Callable[[Place], Iterator[Finding]]] = {
     "environment": software.check_environment,
     "comfyui": comfyui.check_comfyui,
     "model": machine.check_models,
+    "sets": machine.check_sets,
     "volume": machine.check_volume,
     "disk": machine.check_disk,
     "memory": machine.check_memory,

@@ -1,9 +1,10 @@
 """From the container's start to taking jobs: `python -m bench.cold_start`.
 
 builder.sh with handler.py, beside the order that they replace: one cp after another, git and pip, ComfyUI, then the
-handler. Both read the same synthetic models from the same slow volume (bench/slow_volume.py, which needs /dev/fuse and
-root). The clock stops when the worker takes a job that waits in a local endpoint's queue. No start can be faster than
-the volume's whole rate or than ComfyUI's own boot, whichever takes longer: that is the bound.
+handler. Both read the same synthetic models from the same slow volume (bench/slow_volume.py), which only root can
+mount, with libfuse and /dev/fuse; without them nothing is measured. The clock stops when the worker takes a job that
+waits in a local endpoint's queue. No start can be faster than the volume's whole rate or than ComfyUI's own boot,
+whichever takes longer: that is the bound.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library
 from pathlib import Path
 
 import requests
@@ -204,11 +206,20 @@ def read_options() -> argparse.Namespace:
     return options
 
 
+def find_lack() -> str | None:
+    """What this machine lacks to mount the slow volume."""
+    if not Path("/dev/fuse").exists():
+        return "there is no /dev/fuse"
+    if os.geteuid():
+        return "only root mounts it"
+    return None if find_library("fuse3") or find_library("fuse") else "libfuse is not installed"
+
+
 def main() -> None:
     """Print the comparison, or why there is none."""
     options = read_options()
-    if not Path("/dev/fuse").exists():
-        print("cold start: skipped, as there is no /dev/fuse for the slow volume")
+    if lack := find_lack():
+        print(f"cold start: skipped, as the slow volume cannot be mounted: {lack}")
         return
     played = f"the preview engine after {options.boot:g} s of sleep"
     print(

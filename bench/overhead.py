@@ -7,11 +7,13 @@ execution_start to execution_success in its history. The engine is the preview e
 
 import argparse
 import base64
+import functools
 import io
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -31,9 +33,9 @@ LIMIT_MB = 10.0
 Client = Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]
 
 
-def worker(url: str, job_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The worker's own job; returns prompt id and answer."""
-    settings = config.load({"COMFYUI_URL": url})
+def worker(url: str, job_input: dict[str, Any], home: str = "") -> tuple[str, dict[str, Any]]:
+    """The worker's own job; returns prompt id and answer. `home`: ComfyUI's folder, which it has in its container."""
+    settings = config.load({"COMFYUI_URL": url, "COMFYUI_DIR": home})
     answer = job.run({"id": "bench", "input": job_input}, settings, lambda _: None, threading.Event())
     return answer["prompt_id"], answer
 
@@ -103,9 +105,10 @@ def photograph(path: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def compare(url: str, job_input: dict[str, Any], rounds: int) -> None:
+def compare(url: str, home: str, job_input: dict[str, Any], rounds: int) -> None:
     """Run the clients in turns and print each one's figures beside the worker's."""
-    clients: dict[str, Client] = {"worker": worker, "2 s poller": poller, "websocket, then /view": listener}
+    own = functools.partial(worker, home=home)
+    clients: dict[str, Client] = {"worker": own, "2 s poller": poller, "websocket, then /view": listener}
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in clients}
     for number in range(rounds + 1):
         for name, client in clients.items():
@@ -125,9 +128,9 @@ def compare(url: str, job_input: dict[str, Any], rounds: int) -> None:
 
 
 @contextmanager
-def preview_engine() -> Iterator[str]:
+def preview_engine(home: str) -> Iterator[str]:
     """The preview engine as a process of its own, as ComfyUI is: its URL."""
-    command = [sys.executable, "-m", "local.engine", "--port", "0", "--disable-metadata"]
+    command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", home, "--disable-metadata"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
@@ -140,16 +143,20 @@ def main() -> None:
     """Print both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--comfyui", help="a real ComfyUI's URL instead of the preview engine")
+    parser.add_argument("--comfyui-dir", default="", help="its folder")
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
     base = {"image": photograph("examples/rocket.jpg"), "prompt": "it moves", "num_frames": 16}
     with ExitStack() as stack:
-        url = options.comfyui or stack.enter_context(preview_engine())
+        url, home = options.comfyui, options.comfyui_dir
+        if not url:
+            home = stack.enter_context(tempfile.TemporaryDirectory())
+            url = stack.enter_context(preview_engine(home))
         print(f"engine: {options.comfyui or 'the preview engine, a stand-in'}; {options.rounds} rounds, medians")
         print("a video of 16 frames, 256x256:")
-        compare(url, {**base, "width": 256, "height": 256, "steps": 4, "output": "video"}, options.rounds)
+        compare(url, home, {**base, "width": 256, "height": 256, "steps": 4, "output": "video"}, options.rounds)
         print("16 frames of 720x1280 and the video:")
-        compare(url, {**base, "steps": 2, "output": "both"}, max(2, options.rounds // 4))
+        compare(url, home, {**base, "steps": 2, "output": "both"}, max(2, options.rounds // 4))
 
 
 if __name__ == "__main__":

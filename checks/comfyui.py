@@ -7,12 +7,11 @@ import urllib.request
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
-from checks.place import ROOT, Finding, Place
+from checks.place import Finding, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GRAPH = ROOT / "workflow_api.json"
 VERIFIED = "0.8.0"
 """The release of ComfyUI that the worker is tested on."""
 TIMEOUT = 30.0
@@ -52,9 +51,24 @@ def check_comfyui(place: Place) -> Iterator[Finding]:
         return
     yield _describe(url, stats, place)
     schemas = _read(f"{url}/object_info")
-    graph: JSON = json.loads(GRAPH.read_text(encoding="utf-8"))
+    graph = _read_graphs(place)
     yield _proof(_check_nodes(graph, schemas), stats["stand_in"])
     yield _proof(_check_choices(graph, schemas), stats["stand_in"])
+
+
+def _read_graphs(place: Place) -> JSON:
+    """The nodes of the graphs that MODEL_SETS has the models for, with the model of the default preset."""
+    from worker import config
+    from worker.presets import PRESETS
+    from worker.workflow import DEFAULT_GRAPH, UPSCALE_GRAPH
+
+    nodes: JSON = {}
+    for path in [DEFAULT_GRAPH, *([UPSCALE_GRAPH] if "upscale" in config.load_models(place.environ).sets else [])]:
+        nodes |= {f"{path.name} {node_id}": node for node_id, node in json.loads(path.read_text("utf-8")).items()}
+    for node in nodes.values():
+        if node["_meta"]["title"] == "Load model":
+            node["inputs"]["unet_name"] = PRESETS[config.load(place.environ).default_preset].model
+    return nodes
 
 
 def _absence(url: str, place: Place) -> Finding:
@@ -91,8 +105,8 @@ def _check_nodes(graph: JSON, schemas: JSON) -> Finding:
     unknown = sorted(classes - set(schemas))
     if unknown:
         advice = f"use ComfyUI {VERIFIED}, or install the custom nodes that bring them"
-        return Finding("nodes", "fail", f"ComfyUI does not know {', '.join(unknown)} of {GRAPH.name}", advice)
-    return Finding("nodes", "ok", f"all {len(classes)} node classes of {GRAPH.name} are known")
+        return Finding("nodes", "fail", f"ComfyUI does not know {', '.join(unknown)}", advice)
+    return Finding("nodes", "ok", f"all {len(classes)} node classes of the worker's graphs are known")
 
 
 def _check_choices(graph: JSON, schemas: JSON) -> Finding:
@@ -105,10 +119,11 @@ def _check_choices(graph: JSON, schemas: JSON) -> Finding:
     ]
     missing = [f"{value} ({title}: {name})" for title, name, value, listed in chosen if value not in listed]
     if missing:
-        advice = f"models: python -m worker.models bring; others: edit {GRAPH.name} or use ComfyUI {VERIFIED}"
+        advice = f"models: python -m worker.models bring; others: edit the graph or use ComfyUI {VERIFIED}"
         return Finding("choices", "fail", f"ComfyUI does not list {'; '.join(missing)}", advice)
-    models = sum(value.endswith(".safetensors") for _, _, value, _ in chosen)
-    return Finding("choices", "ok", f"all {models} models and {len(chosen) - models} other choices are listed")
+    models = {value for _, _, value, _ in chosen if value.endswith(".safetensors")}
+    others = sum(value not in models for _, _, value, _ in chosen)
+    return Finding("choices", "ok", f"all {len(models)} models and {others} other choices are listed")
 
 
 def _choices(schemas: JSON, class_type: str, name: str) -> list[Any] | None:

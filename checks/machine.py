@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from worker.config import ModelSettings
     from worker.models.catalogue import ModelFile
 
 LEAST_MEMORY = 4 * 2**30
@@ -54,6 +55,38 @@ def check_models(place: Place) -> Iterator[Finding]:
         return
     for model in catalogue.load(settings.sets, settings.urls):
         yield _check_model(settings.target / model.path, model, place)
+
+
+def check_sets(place: Place) -> Iterator[Finding]:
+    """Which presets' models are there, and the setting that brings the others."""
+    from worker import config
+    from worker.models import catalogue
+    from worker.presets import PRESETS
+
+    settings, preset = config.load_models(place.environ), config.load(place.environ).default_preset
+    if place.previews and not settings.target.is_dir():
+        yield Finding("sets", "not applicable", f"no models folder {settings.target}: the preview engine needs none")
+        return
+    for name in catalogue.all_sets():
+        yield _check_set(name, settings)
+    if not set(catalogue.sets_with(PRESETS[preset].model)) & set(settings.sets):
+        (needed,) = catalogue.sets_with(PRESETS[preset].model)
+        found = f"DEFAULT_PRESET={preset} needs the set {needed}, and MODEL_SETS is {','.join(settings.sets)}"
+        yield Finding("sets", "fail", found, f"add {needed} to MODEL_SETS, or choose another preset")
+
+
+def _check_set(name: str, settings: ModelSettings) -> Finding:
+    from worker.models import catalogue
+    from worker.models.missing import describe
+
+    models = catalogue.load([name], settings.urls)
+    absent = [model for model in models if not (settings.target / model.path).exists()]
+    if not absent:
+        return Finding("sets", "ok", f"{name}: all {len(models)} files are there")
+    found = f"{name}: without {', '.join(map(describe, absent))}"
+    if name in settings.sets:
+        return Finding("sets", "fail", found, "python -m worker.models bring")
+    return Finding("sets", "not applicable", f"{found}; MODEL_SETS={','.join([*settings.sets, name])} brings it")
 
 
 def _check_model(path: Path, model: ModelFile, place: Place) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 import subprocess
 import sys
@@ -56,9 +57,24 @@ def check_packages(place: Place) -> Iterator[Finding]:
     if faults:
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         found = f"{len(faults)} of {len(needed)} differ from {place.lock.name}: {', '.join(faults[:SHOWN])}{more}"
-        yield Finding("packages", "fail", found, f"{sys.executable} -m pip install --require-hashes -r {place.lock}")
+        # Without --no-deps pip would resolve anew, and take a release that the lock has no hash for.
+        install = f"{sys.executable} -m pip install --no-deps --require-hashes -r {place.lock}"
+        yield Finding("packages", "fail", found, install)
     else:
         yield Finding("packages", "ok", f"{len(needed)} packages as in {place.lock.name}")
+
+
+def check_comfyui_packages(place: Place) -> Iterator[Finding]:
+    """ComfyUI's own environment holds what it was made from; its Python tells."""
+    python = Path(place.environ.get("COMFYUI_PYTHON", ""))
+    lock = python.parents[1] / "lock.txt" if python.is_absolute() else Path()
+    if not lock.is_file():
+        yield Finding("comfyui-env", "not applicable", "COMFYUI_PYTHON is in no environment of install_comfyui.sh")
+        return
+    command = [str(python), "verify_setup.py", "--json", "--only", "packages", "--lock", str(lock)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=IMPORT_TIMEOUT, check=False)  # noqa: S603 # this program
+    (found,) = json.loads(done.stdout)["checks"]
+    yield Finding("comfyui-env", found["state"], found["found"], found["advice"])
 
 
 def _compare(package: Requirement) -> str | None:

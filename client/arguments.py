@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_IMAGE = ROOT / "examples" / "rocket.jpg"
 SAMPLE_PROMPT = "the rocket lifts off, smoke billowing over the water"
 FIELDS = (
+    "preset",
     "prompt",
     "negative_prompt",
     "num_frames",
@@ -20,6 +21,8 @@ FIELDS = (
     "width",
     "height",
     "resolution",
+    "fit",
+    "upscale",
     "output",
     "frame_format",
 )
@@ -39,6 +42,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--image", metavar="FILE|URL", help=f"start image; default: {SAMPLE_IMAGE.relative_to(ROOT)} and its prompt")
     add("--prompt", metavar="TEXT", help="what happens in the clip")
     add("--negative-prompt", metavar="TEXT", help="what shall not appear")
+    add("--preset", choices=("balanced", "fast", "quality"), help="model, steps and size for what is left out")
     add("--frames", dest="num_frames", type=int, metavar="N", help="length of the clip in frames")
     add("--steps", type=int, metavar="N", help="sampling steps")
     add("--seed", type=int, metavar="N", help="the same seed gives the same clip")
@@ -46,6 +50,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--width", type=int, metavar="PX", help="a multiple of 16")
     add("--height", type=int, metavar="PX", help="a multiple of 16")
     add("--resolution", choices=("480p", "720p"), help="the trained size nearest the image's shape")
+    add("--fit", choices=("crop", "pad"), help="cut an image of another shape, or pad it")
+    add("--upscale", choices=("1080p",), help="make the clip 1.5 times as large")
     add("--output", choices=("both", "frames", "video"), help="what comes back")
     add("--frame-format", choices=("auto", "png", "jpeg", "webp"), help="file format of the frames")
     add("--out", type=Path, default=Path("outputs"), metavar="DIR", help="parent of the job's folder; default: outputs")

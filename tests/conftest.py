@@ -92,6 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--comfyui-dir", help="the folder with its input, output and temp, to check that jobs leave nothing"
     )
+    parser.addoption("--comfyui-command", help="starts a real ComfyUI that tests/real may kill, all but its --port")
     parser.addoption("--rounds", type=int, default=3, help="how often tests/real repeats what it repeats")
     parser.addoption("--soak-jobs", type=int, default=20, help="how many jobs the soak runs")
     parser.addoption("--fuzz-requests", type=int, default=60, help="how many requests the fuzz generates")

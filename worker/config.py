@@ -10,7 +10,18 @@ from worker.errors import ConfigError
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MODEL_MODES = ("AUTO", "COPY", "LINK")
-MODEL_URLS = ("HUNYUAN_UNET_URL", "HUNYUAN_VAE_URL", "CLIP1_URL", "CLIP2_URL", "CLIP_VISION_URL")
+MODEL_URLS = (
+    "HUNYUAN_UNET_URL",
+    "HUNYUAN_VAE_URL",
+    "CLIP1_URL",
+    "CLIP2_URL",
+    "CLIP_VISION_URL",
+    "HUNYUAN_FAST_UNET_URL",
+    "HUNYUAN_SR_UNET_URL",
+    "HUNYUAN_UPSAMPLER_URL",
+)
+PRESET_NAMES = ("balanced", "fast", "quality")
+GRAPH_OPTIONS = ("torch_compile", "easycache", "tiled_decode")
 BUCKET_KEYS = ("BUCKET_ENDPOINT_URL", "BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY")
 MAX_EXPIRY = 604_800  # seconds: the longest that S3 signs a URL for
 MB = 1_000_000
@@ -53,7 +64,7 @@ class Settings:
     realtime_port: str
     """RUNPOD_REALTIME_PORT: makes the SDK serve HTTP instead of taking jobs."""
     comfyui_url: str
-    """COMFYUI_URL"""
+    """COMFYUI_URL: by default COMFYUI_PORT of this machine."""
     comfyui_dir: Path | None
     """COMFYUI_DIR: holds ComfyUI's input, output and temp folders; None: this worker cannot reach its files."""
     comfyui_log: Path | None
@@ -92,6 +103,12 @@ class Settings:
     """MAX_IMAGE_MEGAPIXELS, in pixels"""
     max_frames: int
     """MAX_FRAMES"""
+    default_preset: str
+    """DEFAULT_PRESET: for a job that names none."""
+    clip_limits: tuple[tuple[float, float], ...]
+    """CLIP_LIMITS: (GPU memory in GB, most megapixels of a whole clip from there on), by memory; empty: any clip."""
+    graph_options: tuple[str, ...]
+    """GRAPH_OPTIONS: what is changed in the worker's own graphs."""
     concurrency: int
     """WORKER_CONCURRENCY: jobs taken at once; ComfyUI runs their prompts one after the other."""
     nodes_allow: tuple[str, ...]
@@ -116,7 +133,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         has_queue=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
         realtime_port=environ.get("RUNPOD_REALTIME_PORT", ""),
-        comfyui_url=_http_url(environ, "COMFYUI_URL", "http://127.0.0.1:8188"),
+        comfyui_url=_http_url(environ, "COMFYUI_URL", f"http://127.0.0.1:{environ.get('COMFYUI_PORT') or 8188}"),
         comfyui_dir=_path(environ, "COMFYUI_DIR"),
         comfyui_log=_path(environ, "COMFYUI_LOG"),
         models_state=_path(environ, "MODELS_STATE"),
@@ -136,6 +153,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         max_image_bytes=int(_number(environ, "MAX_IMAGE_MB", 20, 0.001, 1000) * MB),
         max_image_pixels=int(_number(environ, "MAX_IMAGE_MEGAPIXELS", 64, 0.001, 1000) * 1e6),
         max_frames=int(_number(environ, "MAX_FRAMES", 129, 1, 1000)),
+        default_preset=_choice(environ, "DEFAULT_PRESET", "balanced", PRESET_NAMES),
+        clip_limits=_clip_limits(environ),
+        graph_options=_graph_options(environ),
         concurrency=int(_number(environ, "WORKER_CONCURRENCY", 1, 1, 8)),
         nodes_allow=_names(environ, "WORKFLOW_NODES_ALLOW", ""),
         nodes_deny=_names(environ, "WORKFLOW_NODES_DENY", DENIED_NODES),
@@ -151,7 +171,7 @@ class ModelSettings:
     """Where the models come from and where they go, read once."""
 
     sets: tuple[str, ...]
-    """MODELS: names of the sets of models.toml to bring, separated by commas."""
+    """MODEL_SETS: names of the sets of models.toml to bring."""
     target: Path
     """MODELS_DIR: ComfyUI's models folder; default COMFYUI_DIR/models."""
     volume: Path
@@ -172,10 +192,9 @@ class ModelSettings:
 
 def load_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
     """Read the models' settings; raises ConfigError like `load`."""
-    sets = (name.strip() for name in (environ.get("MODELS") or "default").split(","))
     comfyui_dir = Path(environ.get("COMFYUI_DIR") or "/comfyui")
     return ModelSettings(
-        sets=tuple(name for name in sets if name),
+        sets=_names(environ, "MODEL_SETS", "default"),
         target=Path(environ.get("MODELS_DIR") or comfyui_dir / "models"),
         volume=_volume(environ),
         mode=_choice(environ, "MODELS_MODE", "AUTO", MODEL_MODES),
@@ -232,10 +251,33 @@ def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ..
 
 
 def _choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
-    value = (environ.get(name) or default).upper()
-    if value not in allowed:
-        raise ConfigError(f"{name}={value!r} must be one of {', '.join(allowed)}; default {default}")
-    return value
+    text = environ.get(name) or default
+    for value in allowed:
+        if value.lower() == text.lower():
+            return value
+    raise ConfigError(f"{name}={text!r} must be one of {', '.join(allowed)}; default {default}")
+
+
+def _clip_limits(environ: Mapping[str, str]) -> tuple[tuple[float, float], ...]:
+    text = environ.get("CLIP_LIMITS", "")
+    try:
+        pairs = [tuple(map(float, part.split(":"))) for part in text.split(",") if part.strip()]
+        limits = sorted((memory, megapixels) for memory, megapixels in pairs)
+        if all(0 < value < float("inf") for limit in limits for value in limit):
+            return tuple(limits)
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"CLIP_LIMITS={text!r} must be GB:MEGAPIXELS by commas, as in 24:50,48:120: on GPUs with that much memory, "
+        "the most megapixels (width x height x frames) of a clip"
+    )
+
+
+def _graph_options(environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = _names(environ, "GRAPH_OPTIONS", "")
+    if unknown := set(names) - set(GRAPH_OPTIONS):
+        raise ConfigError(f"GRAPH_OPTIONS: {', '.join(sorted(unknown))} must be of {', '.join(GRAPH_OPTIONS)}")
+    return names
 
 
 def _http_url(environ: Mapping[str, str], name: str, default: str) -> str:

@@ -5,6 +5,7 @@ WorkerError
 ├── InvalidInput         invalid_input        a field of the job's input is wrong
 │   └── ImageRejected    image_rejected       the picture cannot be fetched, read or used
 ├── WorkflowRejected     workflow_rejected    ComfyUI, or the worker before it, refuses the graph
+│   └── ModelMissing     model_missing        ... because the endpoint does not have a preset's models
 ├── ExecutionFailed      execution_failed     a node failed while it ran
 │   └── OutOfMemory      out_of_memory        ... because the GPU's memory does not hold it
 ├── JobTimeout           timeout              the job's deadline passed, or nothing moved for too long
@@ -54,6 +55,12 @@ class WorkflowRejected(WorkerError):
     """ComfyUI, or the worker before it, refuses the graph."""
 
     code = "workflow_rejected"
+
+
+class ModelMissing(WorkflowRejected):
+    """A preset's models are not on this endpoint."""
+
+    code = "model_missing"
 
 
 class ExecutionFailed(WorkerError):

@@ -37,7 +37,6 @@ _LOOKS_LIKE = (
     (rb"(?s)....ftyp(hei|mif1)", "a HEIC photo"),
     (rb"(?s)....ftyp|\x1aE\xdf\xa3", "a video"),
 )
-# What Pillow's readers raise on broken files, besides their own OSErrors.
 logger = logging.getLogger(__name__)
 
 
@@ -78,6 +77,16 @@ def load(
     except BROKEN as error:
         logger.info("%s: %d bytes cannot be decoded: %s", field, len(data), error)
         raise _rejected(field, f"is cut short or damaged ({len(data)} bytes); send the whole file again") from error
+
+
+def letterbox(picture: Image, width: int, height: int) -> Image:
+    """The whole picture in a frame of that size, in pixels, with black bars at two sides."""
+    with Pillow.open(BytesIO(picture.data), formats=FORMATS) as opened:
+        upright = to_rgb(ImageOps.exif_transpose(opened))
+    padded = ImageOps.pad(upright, (width, height), Pillow.Resampling.LANCZOS)
+    file = BytesIO()
+    padded.save(file, "PNG", compress_level=1)
+    return Image(file.getvalue(), ".png", width, height, picture.warnings)
 
 
 def _check(data: bytes, field: str, settings: Settings, as_sent: bool) -> Image:

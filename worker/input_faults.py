@@ -58,6 +58,8 @@ def _fault(error: str, name: str, value: object, schemas: Mapping[str, Any], rul
 def _rule(schema: dict[str, Any], value: object) -> str:
     """What a number or a choice must be; for a number off its step, also the nearest right ones."""
     schema = {**schema, **schema.get("anyOf", [{}])[0]}
+    if "const" in schema:
+        return f"{schema['const']} or left out"
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     low, high, step = schema["minimum"], schema["maximum"], schema.get("multipleOf")

@@ -10,10 +10,31 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from worker import fit, image, request, startup, video, workflow
-from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, read_last_lines, set_aside, stop
+from worker.comfyui import (
+    ComfyUI,
+    Event,
+    Events,
+    Limits,
+    Prompt,
+    SavedFile,
+    clear,
+    follow,
+    read_last_lines,
+    read_saved,
+    set_aside,
+    stop,
+)
 from worker.config import MB, Settings
 from worker.delivery import Delivery
-from worker.errors import ComfyUIUnavailable, JobCancelled, OutOfMemory, OutputFailed, WorkerError
+from worker.errors import (
+    ComfyUIUnavailable,
+    JobCancelled,
+    OutOfMemory,
+    OutputFailed,
+    WorkerError,
+    WorkflowRejected,
+)
+from worker.models import missing
 from worker.output_file import OutputFile
 from worker.progress import Progress
 from worker.request import Request
@@ -22,6 +43,7 @@ from worker.workflow import Graph
 log = logging.getLogger(__name__)
 
 RUN_LIMIT, RUNSYNC_LIMIT = 10 * MB, 20 * MB
+LAST_EVENTS = 0.05  # seconds without an event until a prompt that is stopped has told all
 MARGIN = 0.01  # of the limit, left free: what the platform counts beside the body is not known
 
 
@@ -70,8 +92,8 @@ class _Run:
             with self._timed("prepare"):
                 wanted = request.parse(job.get("input"), self._settings)
                 delivery = Delivery(wanted.delivery, job, self._settings, self._limits.cancelled)
-                self._note_stand_in()
-                graph, facts = self._prepare(wanted)
+                stats = self._look_at_comfyui()
+                graph, facts = self._prepare(wanted, stats)
             prompt = Prompt(str(uuid.uuid4()), graph)
             with self._timed("execution"):
                 self.saved = self._execute(prompt, facts)
@@ -83,43 +105,52 @@ class _Run:
                 raise
         return {**answer, "timings": self._timings}
 
-    def _note_stand_in(self) -> None:
+    def _look_at_comfyui(self) -> Mapping[str, Any]:
         stats = startup.wait_for_comfyui(self._comfyui, self._settings.boot_timeout, self._limits.cancelled)
         if stand_in := stats.get("stand_in"):
             self._warnings.append(f"this was not made by HunyuanVideo: {stand_in}")
+        return stats
 
-    def _prepare(self, wanted: Request) -> tuple[Graph, dict[str, Any]]:
+    def _prepare(self, wanted: Request, stats: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         """The graph to queue, its pictures uploaded, and what the answer tells of the clip."""
-        custom = wanted.workflow is not None
-        pictures = [self._load(source, field, as_sent=custom) for field, source in wanted.pictures]
-        names = [self._upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
         if wanted.workflow is not None:
-            start = names.pop(0) if wanted.picture else None
-            uploads = {entry.name: name for entry, name in zip(wanted.images, names, strict=True)}
-            graph = workflow.adapt(
-                wanted.workflow,
-                uploads=uploads,
-                image_name=start,
-                prefix=self.scope,
-                allow=self._settings.nodes_allow,
-                deny=self._settings.nodes_deny,
-            )
-            self._warnings += graph.warnings
-            return graph, {}
-        shown = (pictures[0].width, pictures[0].height)
-        width, height = wanted.size(*shown)
-        if warning := wanted.crop_warning(*shown):
+            return self._prepare_callers_graph(wanted, wanted.workflow), {}
+        ((field, source),) = wanted.pictures
+        picture = self._load(source, field, as_sent=False)
+        width, height = wanted.size(picture.width, picture.height)
+        clip = wanted.clip_size(width, height)
+        fit.check(*clip, wanted.num_frames, stats["devices"][0]["vram_total"], self._settings.clip_limits)
+        if warning := wanted.crop_warning(picture.width, picture.height):
             self._warnings.append(warning)
-        facts = {"width": width, "height": height, "num_frames": wanted.num_frames, "fps": wanted.fps}
+        if wanted.fit == "pad":
+            picture = image.letterbox(picture, *clip)
         graph = workflow.fill(
             wanted,
-            image_name=names[0],
+            image_name=self._upload(picture, "image"),
             width=width,
             height=height,
             prefix=self.scope,
             frame_saver=self._comfyui.has_node(workflow.FRAME_SAVER),
+            options=self._settings.graph_options,
         )
-        return graph, {"seed": wanted.seed, **facts}
+        facts = {"width": clip[0], "height": clip[1], "num_frames": wanted.num_frames, "fps": wanted.fps}
+        used = wanted.used() | {"options": list(self._settings.graph_options)}
+        return graph, {"seed": wanted.seed, **facts, "settings": used}
+
+    def _prepare_callers_graph(self, wanted: Request, graph: dict[str, Any]) -> Graph:
+        pictures = [self._load(source, field, as_sent=True) for field, source in wanted.pictures]
+        names = [self._upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
+        start = names.pop(0) if wanted.picture else None
+        adapted = workflow.adapt(
+            graph,
+            uploads={entry.name: name for entry, name in zip(wanted.images, names, strict=True)},
+            image_name=start,
+            prefix=self.scope,
+            allow=self._settings.nodes_allow,
+            deny=self._settings.nodes_deny,
+        )
+        self._warnings += adapted.warnings
+        return adapted
 
     def _load(self, source: str, field: str, as_sent: bool) -> image.Image:
         self._limits.check_cancelled()
@@ -136,18 +167,26 @@ class _Run:
         client_id = uuid.uuid4().hex
         with Events(self._comfyui.url, client_id) as events:
             try:
-                self._comfyui.queue(prompt, client_id)
+                self._queue(prompt, client_id, own=bool(facts))
                 log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
-                return follow(
-                    self._comfyui, events, prompt, self._limits, lambda event: self._tell(progress.update(event))
-                )
-            except OutOfMemory as error:
-                raise self._make_room(error, facts) from error
+                return follow(self._comfyui, events, prompt, self._limits, lambda event: self._note(event, progress))
             except BaseException as error:
                 stopped = stop(self._comfyui, prompt.id, self._settings.stop_timeout)
+                while stopped and (event := events.next(prompt.id, LAST_EVENTS)):
+                    self.saved += event.files  # for their removal: history has no files of a prompt that failed
+                if isinstance(error, OutOfMemory):
+                    raise self._make_room(error, facts) from error
                 if isinstance(error, WorkerError) and not stopped:
                     error.details["refresh_worker"] = True  # the SDK's word for: replace this worker
                 raise
+
+    def _queue(self, prompt: Prompt, client_id: str, own: bool) -> None:
+        """Queue the prompt; a refusal of one of the worker's own graphs may be for models that are lacking."""
+        try:
+            self._comfyui.queue(prompt, client_id)
+        except WorkflowRejected as error:
+            values = [fault.get("value") for fault in error.details.get("nodes", ())]
+            raise (missing.explain(values) if own else None) or error from None
 
     def _make_room(self, error: OutOfMemory, facts: dict[str, Any]) -> OutOfMemory:
         """Free ComfyUI's memory for the next job; returns the error with what may fit."""
@@ -156,13 +195,16 @@ class _Run:
         except ComfyUIUnavailable as fault:
             log.warning("ComfyUI's memory was not freed: %s", fault.message)
         advice = "ask for less"
-        if "num_frames" in facts:
+        if facts and facts["settings"]["upscale"]:
+            advice = "leave upscale out"
+        elif facts:
             advice = f"a guess at what fits: {fit.suggest(facts['width'], facts['height'], facts['num_frames'])}"
         return OutOfMemory(f"{error.message}; {advice}; or use a GPU with more memory", **error.details)
 
-    def _tell(self, progress: dict[str, Any] | None) -> None:
-        if progress:
-            self._report(progress)
+    def _note(self, event: Event, progress: Progress) -> None:
+        self.saved += event.files
+        if told := progress.update(event):
+            self._report(told)
 
     def _fetch(self, graph: Graph) -> list[OutputFile]:
         """The files in ComfyUI's output folder, in the order in which they were saved; those in `temp` are previews."""
@@ -179,8 +221,14 @@ class _Run:
                 name, quality = PurePosixPath(f"frame_{frame:04d}{name.suffix}"), graph.frame_quality
             elif file.node_id == graph.video_node:
                 name = PurePosixPath(f"clip{name.suffix}")
-            files.append(OutputFile(name.name, self._comfyui.fetch(file), file.animated, quality))
+            files.append(OutputFile(name.name, self._read(file), file.animated, quality))
         return files
+
+    def _read(self, file: SavedFile) -> bytes:
+        """A saved file from the disk, where no ComfyUI that dies or is busy is in the way, or else over HTTP."""
+        home = self._settings.comfyui_dir
+        data = read_saved(home, file) if home else None
+        return self._comfyui.fetch(file) if data is None else data
 
     def _finish(self, wanted: Request, graph: Graph, answer: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
         """The answer with the files that the prompt saved, looked at and on their way to the caller."""

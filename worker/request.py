@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from worker import input_faults
 from worker.config import Settings
 from worker.errors import InvalidInput
+from worker.presets import CAN_UPSCALE, PRESETS
 
 MAX_PROMPT = 10_000
 MAX_IMAGES = 100
@@ -25,7 +26,8 @@ TRAINED_SIZES = {
     "720p": ((1280, 720), (1104, 832), (1168, 784), (960, 960), (1456, 624)),
 }
 NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "height")
-DEFAULT_GRAPH_ONLY = ("prompt", "negative_prompt", *NUMBERS, "resolution", "output")
+DEFAULT_GRAPH_ONLY = ("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "fit", "upscale", "output")
+UPSCALE_BY = 3 / 2  # 1280x720 becomes 1920x1080
 
 # What a text or a list must be. Such values are long or private: no message repeats them.
 RULES = {
@@ -86,6 +88,11 @@ class Request(BaseModel):
         repr=False,
         description="What happens in the clip. Required, except with workflow.",
     )
+    preset: Literal["balanced", "fast", "quality"] = Field(
+        "balanced",
+        description="balanced: the 720p model, 20 steps. fast: the 480p model of few steps, 12 of them, at 480p. "
+        "quality: the 720p model, 50 steps. The fields below win over it.",
+    )
     negative_prompt: str = Field(
         "",
         max_length=MAX_PROMPT,
@@ -103,13 +110,19 @@ class Request(BaseModel):
         25, ge=1, description="Frames in the clip: exactly so many come back. At most the worker's MAX_FRAMES (129)."
     )
     fps: float = Field(24.0, ge=1, le=120, allow_inf_nan=False, description="The video's frames per second.")
-    steps: int = Field(20, ge=1, le=100, description="Sampling steps: time grows with them. The authors use 50.")
+    steps: int = Field(20, ge=1, le=100, description="Sampling steps: time grows with them. fast 12, quality 50.")
     cfg: float = Field(1.0, ge=0, le=30, allow_inf_nan=False, description="Guidance: 1 for a distilled model, else 6.")
     shift: float = Field(7.0, ge=0, le=100, allow_inf_nan=False, description="Noise shift: 7 for 720p, 5 for 480p.")
     width: int = Field(720, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's width in pixels.")
     height: int = Field(1280, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's height in pixels.")
     resolution: Literal["480p", "720p"] | None = Field(
         None, description="Instead of width and height: the trained size nearest to the picture's aspect."
+    )
+    fit: Literal["crop", "pad"] = Field(
+        "crop", description="A picture of another shape than the clip is cut at its edges, or padded with black bars."
+    )
+    upscale: Literal["1080p"] | None = Field(
+        None, description="Another model makes the clip 1.5 times as large: 1280x720 becomes 1920x1080. Not with fast."
     )
     output: Literal["both", "frames", "video"] = Field("both", description="What the answer holds.")
     frame_format: Literal["auto", "png", "jpeg", "webp"] = Field(
@@ -166,23 +179,36 @@ class Request(BaseModel):
         return ([self.picture] if self.picture else []) + named
 
     def size(self, image_width: int, image_height: int) -> tuple[int, int]:
-        """The clip's (width, height) for a picture of this size."""
+        """The (width, height) to sample for a picture of this size."""
         if self.resolution is None:
             return self.width, self.height
         sizes = [size for wide in TRAINED_SIZES[self.resolution] for size in (wide, wide[::-1])]
         return min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
 
+    def clip_size(self, width: int, height: int) -> tuple[int, int]:
+        """The clip's (width, height) where that is sampled: larger with upscale."""
+        return (int(width * UPSCALE_BY), int(height * UPSCALE_BY)) if self.upscale else (width, height)
+
+    def used(self) -> dict[str, Any]:
+        """What the clip is made with, as the answer tells it."""
+        fields = ("preset", "steps", "cfg", "shift", "fit", "upscale")
+        return {name: getattr(self, name) for name in fields} | {"model": PRESETS[self.preset].model}
+
     def crop_warning(self, image_width: int, image_height: int) -> str | None:
         """What to tell the caller when the centre crop to the clip's aspect loses much of the picture."""
         width, height = self.size(image_width, image_height)
+        if self.fit == "pad":
+            return None
         ratio = image_width * height / (image_height * width)
         lost = 1 - min(ratio, 1 / ratio)
         if lost <= ACCEPTABLE_CROP:
             return None
-        advice = "" if self.resolution else '; "resolution" ("480p" or "720p") picks the size that keeps most of it'
+        ways = ['"fit": "pad" keeps all of it']
+        if not self.resolution:
+            ways.insert(0, '"resolution" ("480p" or "720p") picks the size that keeps most of it')
         return (
             f"the picture is {image_width}x{image_height} and the clip {width}x{height}: "
-            f"the centre crop loses {lost:.0%} of the picture{advice}"
+            f"the centre crop loses {lost:.0%} of the picture; {', '.join(ways)}"
         )
 
 
@@ -192,7 +218,11 @@ def parse(job_input: object, settings: Settings) -> Request:
         raise InvalidInput(f"input: must be an object with image and prompt, got {input_faults.kind(job_input)}")
     # Many clients send null for a field that is not given.
     given = {name: value for name, value in job_input.items() if value is not None or name not in Request.model_fields}
-    found = _workflow_faults(given) if "workflow" in given else _default_graph_faults(given)
+    if "workflow" in given:
+        found = _workflow_faults(given)
+    else:
+        given = _with_preset(given, settings.default_preset)
+        found = _own_graph_faults(given)
     if "num_frames" not in given:
         given["num_frames"] = min(Request.model_fields["num_frames"].default, settings.max_frames)
     try:
@@ -218,7 +248,13 @@ def _workflow_faults(given: dict[str, Any]) -> dict[str, str]:
     return dict.fromkeys(names, "has no effect with workflow: set it in the workflow's nodes") | _picture_faults(given)
 
 
-def _default_graph_faults(given: dict[str, Any]) -> dict[str, str]:
+def _with_preset(given: dict[str, Any], default: str) -> dict[str, Any]:
+    given = {"preset": default, **given}
+    preset = PRESETS.get(given["preset"]) if isinstance(given["preset"], str) else None
+    return preset.complete(given) if preset else given
+
+
+def _own_graph_faults(given: dict[str, Any]) -> dict[str, str]:
     found = _picture_faults(given)
     if "image" not in given and "image_url" not in given:
         found["image"] = "is required (or image_url)"
@@ -228,6 +264,8 @@ def _default_graph_faults(given: dict[str, Any]) -> dict[str, str]:
         found["images"] = "is for workflow only: send the start picture as image"
     if "resolution" in given and ("width" in given or "height" in given):
         found["resolution"] = "picks width and height: give it, or give them"
+    if "upscale" in given and given["preset"] not in CAN_UPSCALE:
+        found["upscale"] = f"goes on from 720p: take preset {' or '.join(CAN_UPSCALE)}, or leave upscale out"
     return found
 
 

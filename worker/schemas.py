@@ -49,16 +49,30 @@ class NamedImage(Part):
     data: str
 
 
+class Used(Part):
+    """What the clip was made with: the preset's values, and those of the input that won over them."""
+
+    preset: str
+    model: str = Field(description="The diffusion model's file.")
+    steps: int
+    cfg: float
+    shift: float
+    fit: str
+    upscale: str | None
+    options: list[str] = Field(description="What the endpoint changes in the graph (GRAPH_OPTIONS).")
+
+
 class Answer(Part):
     """The output of a job that went well."""
 
     status: Literal["success"]
     prompt_id: str = Field(description="ComfyUI's id of the run.")
-    seed: int | None = Field(None, description="The seed that was used. Not with workflow, like the next four.")
+    seed: int | None = Field(None, description="The seed that was used. Not with workflow, like the next five.")
     width: int | None = Field(None, description="The clip's width in pixels.")
     height: int | None = Field(None, description="The clip's height in pixels.")
     num_frames: int | None = Field(None, description="Frames in the clip.")
     fps: float | None = Field(None, description="The video's frames per second.")
+    settings: Used | None = Field(None, description="What the clip was made with.")
     outputs: list[File] = Field(description="The video first, then the frames in order.")
     images: list[NamedImage] | None = Field(None, description="With workflow only: the images once more.")
     timings: dict[str, float] = Field(description="Seconds for each part, and total.")
@@ -89,6 +103,7 @@ def components(settings: Settings) -> dict[str, Any]:
     """Each model's schema by its name, and `Input` and `Output`, which refer to them."""
     models: list[Any] = [(model, "validation") for model in (Request, Answer, Progress, Failure)]
     schemas = dict(models_json_schema(models, ref_template=REF)[1]["$defs"])
-    schemas["Request"]["properties"]["num_frames"]["maximum"] = settings.max_frames
+    fields = schemas["Request"]["properties"]
+    fields["num_frames"]["maximum"], fields["preset"]["default"] = settings.max_frames, settings.default_preset
     outputs = [{"$ref": REF.format(model=model.__name__)} for model in (Answer, Progress, Failure)]
     return {**schemas, "Input": {"$ref": REF.format(model="Request")}, "Output": {"anyOf": outputs}}

@@ -20,6 +20,9 @@ SILENCERS = {
     "--test_input": "it runs that one job and exits",
 }
 
+NO_COMPILE = "2.6."
+"""Releases of torch without an option (guard_filter_fn) that ComfyUI 0.8.0's TorchCompileModel uses."""
+
 
 def silencers(arguments: list[str]) -> list[str]:
     """The flags among a command's arguments that keep the SDK from taking jobs; it takes shortened ones as well."""
@@ -54,11 +57,19 @@ def check_models(settings: Settings, end: float) -> None:
 
 
 def check_comfyui(settings: Settings, end: float) -> None:
-    """Return once ComfyUI answers; raises ComfyUIUnavailable when it has not by `end`, a time.monotonic()."""
+    """Return once ComfyUI answers; raises ComfyUIUnavailable when it has not by `end`, a time.monotonic().
+
+    Raises ConfigError where it cannot run the graphs as GRAPH_OPTIONS has them.
+    """
     comfyui = ComfyUI(settings.comfyui_url)
     stats = wait_for_comfyui(comfyui, max(end - time.monotonic(), 0))
     comfyui.close()
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
+    if "torch_compile" in settings.graph_options and stats["pytorch_version"].startswith(NO_COMPILE):
+        raise ConfigError(
+            f"GRAPH_OPTIONS has torch_compile, with which every job fails on torch {stats['pytorch_version']}: "
+            "leave it out, or use the image for CUDA 12.8"
+        )
 
 
 def wait_for_comfyui(comfyui: ComfyUI, timeout: float, cancelled: threading.Event | None = None) -> Mapping[str, Any]:

@@ -76,7 +76,8 @@ def check(files: Sequence[OutputFile], frames: int | None = None, fps: float | N
 def inspect(file: OutputFile) -> Clip:
     """Decode every frame; raises OutputFailed where the file cannot be read to its end or has no frame."""
     try:
-        with av.open(BytesIO(file.data), format=_READERS[file.suffix]) as container:
+        # Nothing is wanted of the metadata, which any program may have written.
+        with av.open(BytesIO(file.data), format=_READERS[file.suffix], metadata_errors="replace") as container:
             clip = _decode(container)
     except (FFmpegError, IndexError) as error:
         log.warning("%s, %d bytes, cannot be decoded: %s", file.filename, len(file.data), error)

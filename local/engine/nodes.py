@@ -74,6 +74,13 @@ def prepare_super_resolution(
     return positive, negative, latent
 
 
+def upscale_latent(
+    _bench: Workbench, *, model: Any, samples: Latent, upscale_method: str, width: int, height: int, crop: str
+) -> Outputs:
+    """The latent at another size, its sides floored to 16."""
+    return (dataclasses.replace(samples, width=width // 16 * 16, height=height // 16 * 16),)
+
+
 def guide(_bench: Workbench, *, positive: Conditioning, **_others: Any) -> Outputs:
     """What the sampler is led by: the positive text."""
     return (positive,)
@@ -82,6 +89,11 @@ def guide(_bench: Workbench, *, positive: Conditioning, **_others: Any) -> Outpu
 def schedule(_bench: Workbench, *, steps: int, denoise: float, **_others: Any) -> Outputs:
     """Sigmas are their number here."""
     return (steps if denoise > 0 else 0,)
+
+
+def split_schedule(_bench: Workbench, *, sigmas: int, step: int) -> Outputs:
+    """The steps up to `step`, and those behind it."""
+    return min(step, sigmas), max(sigmas - step, 0)
 
 
 def choose_sampler(_bench: Workbench, *, sampler_name: str) -> Outputs:
@@ -94,12 +106,18 @@ def seed_noise(_bench: Workbench, *, noise_seed: int) -> Outputs:
     return (noise_seed,)
 
 
+def add_no_noise(_bench: Workbench) -> Outputs:
+    """No seed: what is sampled stays what it is."""
+    return (None,)
+
+
 def sample(
-    bench: Workbench, *, noise: int, guider: Conditioning, sampler: str, sigmas: int, latent_image: Latent
+    bench: Workbench, *, noise: int | None, guider: Conditioning, sampler: str, sigmas: int, latent_image: Latent
 ) -> Outputs:
     """The sampled latent, twice: as it is and denoised."""
     bench.sample(sigmas, latent_image.picture)
-    latent = dataclasses.replace(latent_image, seed=noise, text=guider.text)
+    seed = latent_image.seed if noise is None else noise
+    latent = dataclasses.replace(latent_image, seed=seed, text=guider.text)
     return latent, latent
 
 
@@ -111,6 +129,11 @@ def decode(_bench: Workbench, *, samples: Latent, vae: Any, **_tiling: int) -> O
 def create_video(_bench: Workbench, *, images: Batch, fps: float, audio: Any = None) -> Outputs:
     """Frames at a rate."""
     return (Video(images, frame_rate(fps)),)
+
+
+def crop_batch(_bench: Workbench, *, image: Batch, width: int, height: int, x: int, y: int) -> Outputs:
+    """A part of each picture."""
+    return (image.crop(width, height, x, y),)
 
 
 def cut_batch(_bench: Workbench, *, image: Batch, batch_index: int, length: int) -> Outputs:
@@ -128,7 +151,6 @@ def scale_batch(_bench: Workbench, *, image: Batch, upscale_method: str, width: 
     return (image.scale(width, height, upscale_method, crop == "center"),)
 
 
-# The latent upscaler's two classes are in the schemas only: no model for it is listed, so no graph with it is valid.
 NODES: Mapping[str, Callable[..., Outputs]] = {
     "BasicScheduler": schedule,
     "CFGGuider": guide,
@@ -136,19 +158,24 @@ NODES: Mapping[str, Callable[..., Outputs]] = {
     "CLIPVisionEncode": encode_picture,
     "CLIPVisionLoader": load_model,
     "CreateVideo": create_video,
+    "DisableNoise": add_no_noise,
     "DualCLIPLoader": load_model,
     "EasyCache": pass_model,
     "HunyuanVideo15ImageToVideo": prepare_video,
+    "HunyuanVideo15LatentUpscaleWithModel": upscale_latent,
     "HunyuanVideo15SuperResolution": prepare_super_resolution,
+    "ImageCrop": crop_batch,
     "ImageFromBatch": cut_batch,
     "ImageScale": scale_batch,
     "KSamplerSelect": choose_sampler,
+    "LatentUpscaleModelLoader": load_model,
     "LazyCache": pass_model,
     "LoadImage": load_image,
     "ModelSamplingSD3": pass_model,
     "RandomNoise": seed_noise,
     "RepeatImageBatch": repeat_batch,
     "SamplerCustomAdvanced": sample,
+    "SplitSigmas": split_schedule,
     "TorchCompileModel": pass_model,
     "UNETLoader": load_model,
     "VAEDecode": decode,

@@ -35,6 +35,13 @@ class Batch:
         """The whole batch, `amount` times over."""
         return Batch(self.length * amount, self.size, lambda index: self.draw(index % self.length))
 
+    def crop(self, width: int, height: int, left: int, top: int) -> "Batch":
+        """The part of every picture that begins there, cut at the picture's edges."""
+        left, top = min(left, self.size[0] - 1), min(top, self.size[1] - 1)
+        right, bottom = min(left + width, self.size[0]), min(top + height, self.size[1])
+        box = (left, top, right, bottom)
+        return Batch(self.length, (right - left, bottom - top), lambda index: self.draw(index).crop(box))
+
     def scale(self, width: int, height: int, method: str, crop: bool) -> "Batch":
         """Every picture at another size; 0 for one side keeps the aspect, `crop` cuts the middle out first."""
         size = _target(self.size, width, height)
@@ -78,9 +85,8 @@ def _frames_of_a_cut_file(path: Path) -> list[Image.Image]:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    if not image.mode.startswith("I"):
-        return image
-    return image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    # LoadImage scales deep grey of the mode I only: that of a PNG is of another, and ends up clipped to white.
+    return image.point(lambda level: level * (1 / 255)) if image.mode == "I" else image
 
 
 def _batch(frames: list[Image.Image]) -> Batch:

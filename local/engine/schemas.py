@@ -1,4 +1,4 @@
-"""The node classes' schemas: object_info.json as ComfyUI 0.8.0 served them, and three more beside them."""
+"""The node classes' schemas: object_info.json as ComfyUI 0.8.0 served them, and some more beside them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,17 @@ JSON = dict[str, Any]
 RECORDED = Path(__file__).with_name("object_info.json")
 """As served by a running ComfyUI 0.8.0, model lists included."""
 ADDED = Path(__file__).with_name("object_info_added.json")
-"""SaveFrames, of comfyui_nodes/, as ComfyUI 0.8.0 served it. PreviewImage and SaveAnimatedPNG were not recorded:
-written by us after what they were seen to do."""
+"""As ComfyUI 0.8.0 served them: SaveFrames of comfyui_nodes/, SplitSigmas, DisableNoise and ImageCrop. PreviewImage and
+SaveAnimatedPNG were not recorded: written by us after what they were seen to do."""
+
+# Recorded with the default models only; the engine needs none, and so has those of every preset.
+_MORE_MODELS = {
+    ("UNETLoader", "unet_name"): [
+        "hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors",
+        "hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors",
+    ],
+    ("LatentUpscaleModelLoader", "model_name"): ["hunyuanvideo15_latent_upsampler_1080p.safetensors"],
+}
 
 _MODEL_INPUTS = {
     "clip_vision": ("CLIPVisionLoader", "clip_name"),
@@ -62,8 +71,7 @@ class Schemas:
         self, folders: Folders, missing_models: tuple[str, ...] = (), missing_nodes: tuple[str, ...] = ()
     ) -> None:
         self._folders = folders
-        schemas = {**json.loads(RECORDED.read_text()), **json.loads(ADDED.read_text())}
-        present = {name: schema for name, schema in schemas.items() if name not in missing_nodes}
+        present = {name: schema for name, schema in read().items() if name not in missing_nodes}
         self._schemas: JSON = _without(present, set(missing_models))
 
     def __contains__(self, class_type: object) -> bool:
@@ -105,6 +113,15 @@ class Schemas:
         class_type, input_name = _MODEL_INPUTS[folder]
         choices = next(entry.choices for entry in self.inputs(class_type) if entry.name == input_name)
         return [name for name in choices or [] if name not in _BUILT_IN]
+
+
+def read() -> JSON:
+    """Every class's schema, with the models of every preset."""
+    schemas: JSON = {**json.loads(RECORDED.read_text()), **json.loads(ADDED.read_text())}
+    for (class_type, name), models in _MORE_MODELS.items():
+        kind, *options = schemas[class_type]["input"]["required"][name]
+        (kind if isinstance(kind, list) else options[0]["options"]).extend(models)
+    return schemas
 
 
 def _without(value: Any, names: set[str]) -> Any:

@@ -12,6 +12,9 @@ const LABELS = {
   both: "video and frames",
 };
 
+/** What they are where nothing is given, the schema tells for one preset only. */
+const OF_PRESET = ["steps", "cfg", "shift"];
+
 /** Shows a fault at an input, for eyes and screen readers. */
 export class FaultLine {
   constructor(input) {
@@ -94,6 +97,7 @@ function makeInput(field, id, rows, required, filled) {
   const input = element("input", { ...common, inputMode: whole ? "numeric" : "decimal", autocomplete: "off" });
   input.placeholder = field.default === null ? "" : `default ${field.default}`;
   if (field.name === "seed") input.placeholder = "random";
+  if (OF_PRESET.includes(field.name)) input.placeholder = "the preset's";
   if (filled) input.value = field.default ?? "";
   return input;
 }

@@ -5,7 +5,7 @@ import { Control } from "./fields.js";
 import { PicturePart } from "./picture_part.js";
 import { SizePart } from "./size_part.js";
 
-const MAIN = ["num_frames", "steps", "fps", "seed", "output"];
+const MAIN = ["preset", "num_frames", "steps", "fps", "seed", "output"];
 /** Shown by a part of their own, or too large for a form: a graph and its pictures are for programs. */
 const ELSEWHERE = ["image", "image_url", "prompt", "resolution", "width", "height", "workflow", "images"];
 

@@ -98,11 +98,17 @@ function numbers(job, useSeed) {
     ["Seed", seed && element("span", {}, `${seed} `, button("Use this seed again", () => useSeed(seed), { className: "small" }))],
     ["Size", output.width && `${output.width} × ${output.height}`],
     ["Frames", output.num_frames && `${output.num_frames} at ${output.fps} per second`],
+    ["Made with", output.settings && madeWith(output.settings)],
     ["In all", `${job.elapsed.toFixed(1)} s as seen from here`],
     ...Object.entries(output.timings ?? {}).map(([part, seconds]) => [`Worker: ${part}`, `${seconds} s`]),
   ];
   const body = rows.filter(([, value]) => value).map(([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)));
   return element("table", {}, element("caption", {}, "Numbers"), element("tbody", {}, ...body));
+}
+
+function madeWith({ preset, steps, cfg, shift, fit, upscale, options }) {
+  const parts = [preset, `${steps} steps`, `cfg ${cfg}`, `shift ${shift}`, fit, upscale && `upscaled to ${upscale}`, ...options];
+  return parts.filter(Boolean).join(", ");
 }
 
 function link(anchor, file) {

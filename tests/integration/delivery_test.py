@@ -22,6 +22,7 @@ import pytest
 import requests
 
 from local import engine as preview
+from tests.disks import mounted
 from worker import config, job, storage
 from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
@@ -282,6 +283,17 @@ class TestVolume:
         assert told(answer, "encoding") == ["base64"]
         assert "the network volume failed" in failures(answer)[0]
         assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+    def test_a_full_volume_is_left_as_it_was_and_the_reply_has_the_clip(self, send: Send, tmp_path: Path) -> None:
+        with mounted(tmp_path / "volume", "size=64k"):
+            answer = send({"VOLUME_DIR": str(tmp_path / "volume")}, delivery="volume", width=256, height=256)
+            assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        assert set(told(answer, "encoding")) == {"base64"}
+        assert "the network volume failed: its files cannot be written: No space left" in failures(answer)[0]
+
+    def test_a_read_only_volume_is_none(self, send: Send, tmp_path: Path) -> None:
+        with mounted(tmp_path / "volume", "ro"), pytest.raises(InvalidInput, match="is volume, and there is none"):
+            send({"VOLUME_DIR": str(tmp_path / "volume")}, delivery="volume")
 
 
 class TestFailingBucket:

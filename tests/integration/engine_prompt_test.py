@@ -72,7 +72,11 @@ def test_a_missing_input_is_told_under_the_node_that_lacks_it(client):
     }
 
 
-MODEL = "hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors"
+MODELS = [
+    "hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors",
+    "hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors",
+    "hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors",
+]
 WIDTH = ["INT", {"default": 848, "min": 16, "max": 16384, "step": 16}]
 NOT_A_NUMBER = "invalid literal for int() with base 10: 'wide'"
 
@@ -80,8 +84,8 @@ NOT_A_NUMBER = "invalid literal for int() with base 10: 'wide'"
 WRONG_VALUES = {
     "a-model-file-that-is-absent": (
         ("12", {"unet_name": "missing.safetensors"}),
-        ("value_not_in_list", f"unet_name: 'missing.safetensors' not in ['{MODEL}']"),
-        {"input_config": [[MODEL], {}], "received_value": "missing.safetensors"},
+        ("value_not_in_list", f"unet_name: 'missing.safetensors' not in {MODELS}"),
+        {"input_config": [MODELS, {}], "received_value": "missing.safetensors"},
     ),
     "not-in-a-list-too-long-to-spell-out": (
         ("128", {"sampler_name": "nope"}),

@@ -3,16 +3,15 @@
 import base64
 import signal
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from local.engine import Scenario, start
+from tests.disks import mounted
 from tests.engine_process import engine_process
 from worker import fit
 from worker.comfyui import ComfyUI
@@ -24,6 +23,7 @@ from worker.errors import (
     JobTimeout,
     OutOfMemory,
     OutputFailed,
+    WorkflowRejected,
 )
 
 QUICK = Scenario(step_seconds=0.01)
@@ -47,19 +47,6 @@ def wait_until(condition, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A small file system at `folder`; skips the test where this user may not mount."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 class TestComfyUIHangs:
@@ -145,7 +132,14 @@ class TestOutOfMemory:
 @pytest.mark.parametrize("path", ["/system_stats", "/view", "/history", "/queue"])
 def test_a_route_that_answers_500_for_a_moment_costs_no_job(run, small, path):
     with start(scenario=Scenario(step_seconds=0.01, status_500={path: 2})) as engine:
+        # Without a folder, from which it would read them, the worker asks ComfyUI for the files too.
+        assert len(run(engine, small(), comfyui_dir=None)["outputs"]) == 6
+
+
+def test_finished_files_are_read_from_the_disk_where_comfyui_no_longer_gives_them(run, small):
+    with start(scenario=Scenario(step_seconds=0.01, status_500={"/view": 1000})) as engine:
         assert len(run(engine, small())["outputs"]) == 6
+        assert left_behind(engine.home) == []
 
 
 @pytest.mark.parametrize("path", ["/upload/image", "/prompt"])
@@ -199,6 +193,34 @@ def test_a_prompt_that_saved_nothing_says_what_to_add(run, small):
         assert not any(path.is_file() for path in left_behind(engine.home))
 
 
+def test_the_previews_of_a_graph_that_fails_later_are_removed_too(run, small):
+    shown = []
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "start.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "mine"}},
+    }
+    with start(scenario=Scenario(fail_at="SaveImage", fail_type="RuntimeError")) as engine:
+        with pytest.raises(ExecutionFailed):
+            run(engine, {"workflow": graph, "image": small()["image"]}, report=shown.append)
+        assert "PreviewImage" in {progress["node"] for progress in shown}
+        assert [path for path in left_behind(engine.home) if path.is_file()] == []
+
+
+def test_the_previews_of_a_graph_that_is_refused_in_part_are_removed_too(run, small):
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "start.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["99", 0], "filename_prefix": "mine"}},
+    }
+    # The answer that refuses the broken part is held back until the sound part has run.
+    with start(scenario=Scenario(slow=0.2)) as engine:
+        with pytest.raises(WorkflowRejected):
+            run(engine, {"workflow": graph, "image": small()["image"]})
+        assert ComfyUI(engine.url)._request("GET", "/history").json()
+        assert [path for path in left_behind(engine.home) if path.is_file()] == []
+
+
 class TestCancel:
     """At each phase: the job ends soon, ComfyUI is idle and its folders are empty afterwards."""
 
@@ -249,18 +271,22 @@ class TestCancel:
     def test_while_the_files_are_fetched(self, run, small):
         with start(scenario=Scenario(step_seconds=0.01, slow=0.2)) as engine:
             self.cancel_when(
-                engine, run, small(num_frames=25), lambda: len(list((engine.home / "output").rglob("*.*"))) > 25
+                engine,
+                run,
+                small(num_frames=25),
+                lambda: len(list((engine.home / "output").rglob("*.*"))) > 25,
+                comfyui_dir=None,  # over HTTP, which takes the time that this needs; and nothing can be removed
             )
 
-    def cancel_when(self, engine, run, wanted, condition):
+    def cancel_when(self, engine, run, wanted, condition, **settings):
         cancelled = threading.Event()
         watcher = threading.Thread(target=lambda: (wait_until(condition), cancelled.set()))
         watcher.start()
         with pytest.raises(JobCancelled):
-            run(engine, wanted, cancelled=cancelled)
+            run(engine, wanted, cancelled=cancelled, **settings)
         watcher.join()
         assert is_idle(engine)
-        assert left_behind(engine.home) == []
+        assert settings or left_behind(engine.home) == []
 
 
 class TestQueuedBehindAnother:

@@ -47,7 +47,10 @@ def test_the_same_request_twice_is_answered_twice(run, small):
     with start(scenario=Scenario(**QUICK)) as engine:
         first, second = run(engine, small()), run(engine, small())
     assert first["prompt_id"] != second["prompt_id"]
-    assert [output["data"] for output in first["outputs"]] == [output["data"] for output in second["outputs"]]
+    # The frames only: FFmpeg's colour conversion is not the same to the bit on every memory alignment.
+    frames = [[output["data"] for output in answer["outputs"][1:]] for answer in (first, second)]
+    assert frames[0] == frames[1]
+    assert len(frames[0]) == 5
 
 
 def test_a_prompt_that_comfyui_forgot_is_noticed(run, small):

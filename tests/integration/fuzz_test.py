@@ -3,6 +3,7 @@
 `make fuzz` runs 10,000 and 2,000; `make test` a few. What is checked of parse and adapt alone is in tests/unit.
 """
 
+import copy
 import json
 import time
 from collections import Counter
@@ -35,7 +36,7 @@ JUNK = st.one_of(
     NUMBERS,
     TEXTS,
     st.sampled_from([[], {}, [[]], {"a": {"b": [1]}}, [1, 2], ["1", 0], ["1", 7], ["9", 0], {"__value__": "/etc"}]),
-)
+).map(copy.deepcopy)  # what is drawn is changed
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """Faults around a whole worker: refused results and pings, two jobs at once, and SIGTERM at each phase of a job."""
 
+import base64
 import signal
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -79,6 +79,25 @@ def test_a_cancel_of_the_job_that_waits_leaves_the_one_that_runs_alone(worker, e
     assert left_behind(engine) == []
 
 
+def test_a_picture_is_fetched_and_a_clip_delivered_while_another_job_runs(worker, engine, small, picture):
+    with held_site() as bucket, held_site(base64.b64decode(picture())) as album:
+        delivered = worker.submit(small(steps=1, output="video"), s3Config=bucket.bucket())
+        assert bucket.asked.wait(30)
+        running = worker.submit(small(steps=100))
+        worker.wait_for_progress(running)
+        assert worker.status(delivered)["status"] == "IN_PROGRESS"
+        bucket.release.set()
+        assert count_frames(worker, delivered) == 0
+        fetched = worker.submit({**small(steps=1, num_frames=3), "image": album.url})
+        assert album.asked.wait(30)
+        assert queued(engine, "running")
+        album.release.set()
+        wait_until(lambda: queued(engine, "pending"))
+        requests.post(f"{worker.endpoint.url}/cancel/{running}", timeout=10)
+        assert count_frames(worker, fetched) == 3
+    assert left_behind(engine) == []
+
+
 class TestSigterm:
     """At each phase: what was taken is answered, the process ends with 0, nothing is left on ComfyUI."""
 
@@ -93,34 +112,68 @@ class TestSigterm:
         assert [count_frames(worker, job_id) for job_id in jobs] == [2, 3]
 
     def test_while_the_picture_is_fetched(self, worker, engine, small, picture):
-        with picture_site(picture().encode()) as (url, asked):
-            job_id = worker.submit({**small(steps=1), "image": url})
-            assert asked.wait(30)
-            self.terminate(worker, engine)
-        assert worker.status(job_id)["error"].startswith("image_rejected")
+        with held_site(base64.b64decode(picture())) as site:
+            job_id = worker.submit({**small(steps=1), "image": site.url})
+            self.terminate(worker, engine, site)
+        assert count_frames(worker, job_id) == 5
 
-    def terminate(self, worker, engine):
+    def test_while_the_clip_is_on_its_way_to_a_bucket(self, worker, engine, small):
+        with held_site() as site:
+            job_id = worker.submit(small(steps=1, output="video"), s3Config=site.bucket())
+            self.terminate(worker, engine, site)
+        assert worker.status(job_id)["output"]["outputs"][0]["encoding"] == "url"
+
+    def test_while_comfyui_boots(self, small, tmp_path, free_port):
+        with worker_at(f"http://127.0.0.1:{free_port}", tmp_path / "log", LOG_LEVEL="DEBUG") as worker:
+            job_id = worker.submit(small())
+            wait_until(lambda: "waiting for ComfyUI" in worker.log)
+            worker.process.send_signal(signal.SIGTERM)
+            assert worker.process.wait(40) == -signal.SIGTERM
+            assert worker.status(job_id)["status"] == "IN_QUEUE"
+
+    def terminate(self, worker, engine, site=None):
+        """With `site`, while it holds a request of the worker's."""
+        assert not site or site.asked.wait(30)
         worker.process.send_signal(signal.SIGTERM)
+        if site:
+            site.release.set()
         assert worker.process.wait(40) == 0
         assert queue_is_empty(engine)
         assert left_behind(engine) == []
 
 
+class Site:
+    """Holds every request that it gets until it is released, then answers 200."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.asked, self.release = url, threading.Event(), threading.Event()
+
+    def bucket(self) -> dict[str, str]:
+        """The site as a job's own bucket."""
+        keys = {"accessId": "key", "accessSecret": "secret", "bucketName": "clips"}
+        return {**keys, "endpointUrl": self.url}
+
+
 @contextmanager
-def picture_site(body: bytes) -> Iterator[tuple[str, threading.Event]]:
-    """A server that answers its only request after a second, and an event that is set when it is asked."""
-    asked = threading.Event()
+def held_site(body: bytes = b"") -> Iterator[Site]:
+    class Held(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            site.asked.set()
+            site.release.wait(30)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-    def answer(server: socket.socket) -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(4096)
-            asked.set()
-            time.sleep(1)
-            connection.sendall(
-                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
-            )
+        do_PUT = do_GET  # noqa: N815  the base class's names
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=answer, args=(server,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/picture.png", asked
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Held)
+    site = Site(f"http://127.0.0.1:{server.server_port}")
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield site
+    server.shutdown()
+    server.server_close()

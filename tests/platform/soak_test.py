@@ -106,7 +106,7 @@ def test_a_long_run_of_mixed_jobs_leaks_nothing_and_delivers_each_good_one_once(
     late = {record.args[0] for record in caplog.records if "came after its result" in record.msg}
     assert {mix.wanted[job_id][0] for job_id in late} <= {"cancelled"}  # sent before the worker heard of the cancel
     growth = {name: after[name] - before[name] for name in before}
-    log.info("%s: at first %s, then %s more", Counter(kind for kind, _ in mix.wanted.values()), before, growth)
+    log.warning("%s: at first %s, then %s more", Counter(kind for kind, _ in mix.wanted.values()), before, growth)
     assert all(growth[name] <= GROWTH[name] for name in growth), growth
     assert [path for folder in ("input", "output") for path in (engine.home / folder).rglob("*")] == []
     assert list(Path(worker.environ["TMPDIR"]).iterdir()) == []

@@ -122,6 +122,14 @@ class Container:
     def says(self, pattern: str) -> Callable[[], object]:
         return lambda: re.search(pattern, self.text, re.MULTILINE)
 
+    def is_gone(self) -> bool:
+        """Whether every process of the tree has ended."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
     def end(self) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):

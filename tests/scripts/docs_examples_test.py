@@ -82,7 +82,8 @@ def test_the_request_of_the_readme_gets_the_answer_that_it_shows(served: Served,
     done = served.run("bash", "-euc", request.replace("http://localhost:8000", served.url), folder=tmp_path)
     report = json.loads(done.stdout)
     assert set(report) == set(shown)
-    told = ("width", "height", "num_frames", "fps", "seed")
+    assert set(report["output"]) == set(shown["output"])
+    told = ("width", "height", "num_frames", "fps", "seed", "settings")
     assert [report["output"][name] for name in told] == [shown["output"][name] for name in told]
     assert set(report["output"]["timings"]) == set(shown["output"]["timings"])
     for entry, example in zip(report["output"]["outputs"], shown["output"]["outputs"], strict=False):

@@ -23,7 +23,7 @@ PLATFORM = {
     "RUNPOD_WEBHOOK_POST_OUTPUT": "https://queue.example/job-done/$ID?gpu=H100",
     "RUNPOD_WEBHOOK_PING": "https://queue.example/ping",
 }
-OWN = ("RUNPOD_", "COMFYUI_", "MODELS", "VOLUME_DIR", "BUCKET_", "HF_", "LOG_LEVEL", "PATH")
+OWN = ("RUNPOD_", "COMFYUI_", "MODEL", "DEFAULT_PRESET", "VOLUME_DIR", "BUCKET_", "HF_", "LOG_LEVEL", "PATH")
 NOBODY = "http://127.0.0.1:9"
 
 

@@ -63,6 +63,44 @@ def test_each_model_has_a_line_of_its_own(tree: Tree) -> None:
     assert result.lines[2].found.endswith("does not exist -> python -m worker.models bring")
 
 
+def test_each_set_is_listed_with_the_setting_that_brings_it(tree: Tree) -> None:
+    models = tree.root / "models"
+    for model in MODELS:
+        write_model(models / model.path, model)
+    result = tree.verify("--only", "sets", MODELS_DIR=str(models))
+    assert [line.state for line in result.lines] == ["ok", "not applicable", "not applicable"]
+    assert "all 5 files are there" in result.lines[0].found
+    assert "480p_i2v_step_distilled_fp8_scaled.safetensors (about 8.3 GB)" in result.lines[1].found
+    assert "MODEL_SETS=default,fast brings it" in result.lines[1].found
+    assert result.lines[2].found.count(".safetensors") == 2
+    chosen = tree.verify("--only", "sets", MODELS_DIR=str(models), MODEL_SETS="default,upscale")
+    assert [line.state for line in chosen.lines] == ["ok", "not applicable", "fail"]
+    assert chosen.code == 1
+
+
+def test_a_default_preset_without_its_models_is_a_fault(tree: Tree) -> None:
+    (tree.root / "models").mkdir()
+    result = tree.verify("--only", "sets", MODELS_DIR=str(tree.root / "models"), DEFAULT_PRESET="fast")
+    assert "DEFAULT_PRESET=fast needs the set fast, and MODEL_SETS is default" in result.lines[-1].found
+    assert result.lines[-1].state == "fail"
+
+
+@pytest.mark.parametrize(
+    ("environ", "lacking"),
+    [
+        ({"DEFAULT_PRESET": "fast", "MODEL_SETS": "fast"}, "480p_i2v_step_distilled"),
+        ({"MODEL_SETS": "default,upscale"}, "hunyuanvideo15_latent_upsampler_1080p"),
+    ],
+)
+def test_the_models_of_the_graphs_in_use_are_looked_for(tree: Tree, environ: dict[str, str], lacking: str) -> None:
+    (name,) = [model.name for model in catalogue.load(catalogue.all_sets(), {}) if lacking in model.name]
+    with engine_process({"missing_models": [name]}) as url:
+        asked = tree.verify("--only", "comfyui", COMFYUI_URL=url, **environ).of("choices")
+        assert asked.state == "fail"
+        assert name in asked.found
+        assert name not in tree.verify("--only", "comfyui", COMFYUI_URL=url).of("choices").found
+
+
 def test_the_preview_engine_is_not_passed_off_as_comfyui(tree: Tree) -> None:
     with engine_process({}) as url:
         laptop = tree.verify("--only", "comfyui", COMFYUI_URL=url)

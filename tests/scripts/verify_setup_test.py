@@ -19,8 +19,7 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def test_a_laptop_is_fit_and_is_told_that_the_preview_engine_answers(tree: Tree, free_port: int) -> None:
-    tree.edit("worker/config.py", "127.0.0.1:8188", f"127.0.0.1:{free_port}")  # a ComfyUI may answer at the usual one
-    result = tree.verify()
+    result = tree.verify(COMFYUI_PORT=str(free_port))  # a ComfyUI may answer at the usual one
     assert result.code == 0, result.out
     for check in ("environment", "comfyui", "nodes", "choices", "model", "volume", "gpu", "command", "bucket"):
         assert result.of(check).state == "not applicable"
@@ -56,6 +55,22 @@ def test_a_lock_is_compared_for_this_python_only(tree: Tree) -> None:
     assert "2 of 3 differ from lock.txt: pydantic " in result.out
     assert "instead of ==1.0.0, no-such-package is missing ->" in result.out
     assert "cannot be checked: FileNotFoundError" in tree.verify("--only", "packages", "--lock", "none").out
+
+
+def test_comfyuis_own_environment_is_compared_with_what_it_was_made_from(tree: Tree) -> None:
+    python, lock = tree.root / "venv" / "bin" / "python", tree.root / "venv" / "lock.txt"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    lock.write_text("pytest>=1\n")
+    only = ("--only", "comfyui-env")
+    assert tree.verify(*only, COMFYUI_PYTHON=str(python)).of("comfyui-env").state == "ok"
+    lock.write_text("pytest==1.0\n")
+    unfit = tree.verify(*only, COMFYUI_PYTHON=str(python))
+    assert unfit.code == 1
+    assert "1 of 1 differ from lock.txt: pytest " in unfit.of("comfyui-env").found
+    assert f"-m pip install --no-deps --require-hashes -r {lock}" in unfit.of("comfyui-env").found
+    assert tree.verify(*only).of("comfyui-env").state == "not applicable"
 
 
 def test_a_python_without_packages_gets_a_result_and_no_traceback(tree: Tree) -> None:

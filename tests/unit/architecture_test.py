@@ -14,10 +14,21 @@ ORDER = [
     ["errors", "logs"],
     ["config"],
     ["models"],
-    ["input_faults", "request", "fit", "stills", "node_rules", "workflow", "output_file", "image", "comfyui"],
+    [
+        "input_faults",
+        "presets",
+        "request",
+        "fit",
+        "stills",
+        "node_rules",
+        "workflow",
+        "output_file",
+        "image",
+        "comfyui",
+    ],
     ["video", "storage", "s3_config", "progress", "encoding", "outputs", "delivery", "startup"],
     ["job"],
-    ["warmup"],
+    ["warmup", "schemas"],
 ]
 PROGRAMS = {"handler.py", "test_runpod_local.py", "test_handler_directly.py", "verify_setup.py"}
 

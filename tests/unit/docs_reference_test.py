@@ -11,7 +11,7 @@ from tests.unit.architecture_test import ORDER
 from worker import config, errors
 from worker.errors import ConfigError, InvalidInput
 from worker.request import RULES, Request, parse
-from worker.schemas import Answer, File, Progress
+from worker.schemas import Answer, File, Progress, Used
 
 SETTINGS = config.load({})
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "object": "object", "array": "list"}
@@ -43,6 +43,8 @@ def allowed(name: str, schema: dict[str, Any]) -> str:
     if name in RULES:
         return RULES[name]
     schema = {**schema, **schema.get("anyOf", [{}])[0]}
+    if "const" in schema:
+        return str(schema["const"])
     if "enum" in schema:
         return ", ".join(schema["enum"])
     high = schema.get("maximum", SETTINGS.max_frames)
@@ -85,6 +87,8 @@ def test_every_error_code_is_listed_and_no_other() -> None:
 def test_answer_files_and_progress_have_the_fields_that_the_page_lists() -> None:
     shown = [{name for row in table for name in codes(row[0])} for table in tables("docs/API.md", "field")]
     assert shown[1:] == [set(model.model_fields) for model in (Answer, File, Progress)]
+    (settings_row,) = [row for table in tables("docs/API.md", "field") for row in table if row[0] == "`settings`"]
+    assert set(codes(settings_row[1])) == set(Used.model_fields)
 
 
 def test_the_rooms_are_those_of_the_import_order() -> None:

@@ -153,7 +153,7 @@ def test_without_room_for_a_copy_the_models_are_linked(place: Place, caplog: pyt
 def test_a_copy_that_was_asked_for_and_has_no_room_is_refused_before_it_begins(place: Place) -> None:
     fill(place.volume)
     write_model(place.volume / VAE.path, VAE, size=10**12)
-    with pytest.raises(ModelError, match=r"the models need 1000.0 GB, .* MODELS_MODE=link"):
+    with pytest.raises(ModelError, match=r"the models need 1000.00 GB, .* MODELS_MODE=link"):
         place.bring(MODELS_MODE="copy")
     assert place.files() == {}
 

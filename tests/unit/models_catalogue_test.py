@@ -44,7 +44,7 @@ def test_a_replaced_url_keeps_the_name_and_drops_the_published_size() -> None:
 
 
 def test_an_unknown_set_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"MODELS='fats' must name sets of models.toml: default"):
+    with pytest.raises(ConfigError, match=r"MODEL_SETS='fats' must name sets of models.toml: default, fast, upscale"):
         load(["fats"], {})
 
 

@@ -2,7 +2,10 @@
 
 import http.server
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import tomli
 
 from tests.model_files import MODELS, VAE, make_model
 from worker import config
 from worker.models import bring
-from worker.models.catalogue import ModelError
+from worker.models.catalogue import CATALOGUE, ModelError
 from worker.models.download import stage
 
 SIZE = 1_000_000
@@ -99,13 +103,8 @@ def environ(tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture) ->
     """The variables of a worker with an empty volume, whose models come from the server's plain URLs."""
     caplog.set_level(logging.INFO)
     (tmp_path / "volume").mkdir()
-    names = dict(zip(config.MODEL_URLS, ("diffusion_models", "vae", "qwen", "byt5", "clip_vision"), strict=True))
-    urls = {
-        variable: f"{server.url}/{model.name}?secret=1"
-        for variable, part in names.items()
-        for model in MODELS
-        if part in str(model.path)
-    }
+    entries = tomli.loads(CATALOGUE.read_text())["file"]
+    urls = {entry["variable"]: f"{server.url}/{entry['name']}?secret=1" for entry in entries}
     return {"VOLUME_DIR": str(tmp_path / "volume"), "MODELS_DIR": str(tmp_path / "target"), **urls}
 
 
@@ -240,6 +239,20 @@ def test_a_refusal_by_the_hub_says_to_set_the_token(environ: dict[str, str], ser
     places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
     with pytest.raises(ModelError, match=r"answers 401: set HF_TOKEN"):
         bring_models({**places, "HF_ENDPOINT": server.url})
+
+
+def test_a_hub_that_cannot_be_reached_is_told_with_the_cause_and_what_to_do(environ: dict[str, str]) -> None:
+    # Offline is what the hub's client is told at its import, hence a process of its own; it tries nothing again then.
+    places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.models", "bring"],
+        env={**os.environ, **places, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "https://huggingface.co cannot be reached (OfflineModeIsEnabled): check the network, or put" in done.stdout
 
 
 def test_two_workers_on_one_volume_download_each_file_once(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.models.catalogue import ModelFile
@@ -80,6 +80,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=64)
     | st.builds(safetensors, json_values, st.integers(0, 20))

@@ -1,4 +1,4 @@
-"""Settings of the bucket: all of it or none, and nothing that a request could not name."""
+"""Settings that depend on each other: ComfyUI's address, and the bucket: all of it or none."""
 
 import pytest
 
@@ -10,6 +10,11 @@ KEYS = {
     "BUCKET_ACCESS_KEY_ID": "id",
     "BUCKET_SECRET_ACCESS_KEY": "a secret",
 }
+
+
+def test_comfyui_is_looked_for_where_builder_starts_it() -> None:
+    assert config.load({"COMFYUI_PORT": "9188"}).comfyui_url == "http://127.0.0.1:9188"
+    assert config.load({"COMFYUI_PORT": "9188", "COMFYUI_URL": "http://other:1"}).comfyui_url == "http://other:1"
 
 
 def test_without_settings_there_is_no_bucket() -> None:

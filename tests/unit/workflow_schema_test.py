@@ -1,17 +1,20 @@
-"""The default graph against the node schemas recorded from a running ComfyUI 0.8.0."""
+"""The worker's own graphs against the node schemas recorded from a running ComfyUI 0.8.0."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.engine.schemas import read
 from worker import config
+from worker.config import GRAPH_OPTIONS
+from worker.presets import PRESETS
 from worker.request import TRAINED_SIZES, parse
-from worker.workflow import DEFAULT_GRAPH, fill
+from worker.workflow import DEFAULT_GRAPH, UPSCALE_GRAPH, fill
 
-RECORDED = DEFAULT_GRAPH.parent / "local" / "engine" / "object_info.json"
-SCHEMAS: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8"))
+SCHEMAS: dict[str, Any] = read()
 SETTINGS = config.load({"MAX_FRAMES": "1000"})
 LEAST = {"image": "aW1hZ2U=", "prompt": "waves"}
 LOWEST = {"num_frames": 1, "fps": 1, "steps": 1, "cfg": 0, "shift": 0, "width": 64, "height": 64, "seed": 0}
@@ -21,6 +24,10 @@ BOUNDARIES: dict[str, dict[str, Any]] = {
     "lowest": LOWEST,
     "highest": {**HIGHEST, "seed": 2**64 - 1, "prompt": "x" * 10_000},
     "video only": {"output": "video"},
+    **{f"preset {name}": {"preset": name} for name in PRESETS},
+    "upscale": {"upscale": "1080p"},
+    "upscale of the lowest": {**LOWEST, "upscale": "1080p"},
+    "upscale of the highest": {**HIGHEST, "upscale": "1080p"},
     **{f"{frames} frames": {"num_frames": frames} for frames in (2, 4, 5, 16, 129)},
 }
 
@@ -78,20 +85,31 @@ def link_faults(nodes: dict[str, Any], value: Any, kind: str) -> Iterator[str]:
         yield f"slot {value[1]} of {outputs} is no {kind}"
 
 
-def default_nodes() -> dict[str, Any]:
-    nodes: dict[str, Any] = json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8"))
+def default_nodes(path: Path = DEFAULT_GRAPH) -> dict[str, Any]:
+    nodes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return nodes
 
 
-def test_the_default_graph_is_what_comfyui_accepts() -> None:
-    assert list(faults(default_nodes())) == []
+@pytest.mark.parametrize("path", [DEFAULT_GRAPH, UPSCALE_GRAPH], ids=lambda path: path.name)
+def test_a_graph_as_it_stands_is_what_comfyui_accepts(path: Path) -> None:
+    assert list(faults(default_nodes(path))) == []
 
 
+@pytest.mark.parametrize("options", [(), GRAPH_OPTIONS], ids=["as it is", "with all options"])
 @pytest.mark.parametrize("fields", BOUNDARIES.values(), ids=BOUNDARIES)
-def test_a_graph_filled_from_a_boundary_request_is_what_comfyui_accepts(fields: dict[str, Any]) -> None:
+def test_a_graph_filled_from_a_boundary_request_is_what_comfyui_accepts(
+    fields: dict[str, Any], options: tuple[str, ...]
+) -> None:
     request = parse({**LEAST, **fields}, SETTINGS)
-    graph = fill(request, image_name="job/a.png", width=request.width, height=request.height, prefix="job")
+    size = {"width": request.width, "height": request.height}
+    graph = fill(request, image_name="job/a.png", prefix="job", options=options, **size)
     assert list(faults(graph.nodes)) == []
+
+
+def test_the_upscale_graph_is_the_default_one_up_to_its_sampler_and_from_its_cut_on() -> None:
+    plain, larger = default_nodes(), default_nodes(UPSCALE_GRAPH)
+    changed = {node["_meta"]["title"] for node_id, node in plain.items() if larger[node_id] != node}
+    assert changed == {"Decode frames", "Cut to length"}
 
 
 @pytest.mark.parametrize("size", [size for sizes in TRAINED_SIZES.values() for size in sizes], ids=str)
@@ -132,7 +150,8 @@ def test_the_comparison_finds_a_missing_input_and_an_unknown_class() -> None:
     assert "18: no class NoSuchNode" in found
 
 
-def test_every_node_is_titled_once() -> None:
-    titles = [node["_meta"]["title"] for node in default_nodes().values()]
+@pytest.mark.parametrize("path", [DEFAULT_GRAPH, UPSCALE_GRAPH], ids=lambda path: path.name)
+def test_every_node_is_titled_once(path: Path) -> None:
+    titles = [node["_meta"]["title"] for node in default_nodes(path).values()]
     assert all(titles)
     assert len(set(titles)) == len(titles)

@@ -277,8 +277,9 @@ def test_a_saver_writes_into_the_jobs_folder_under_its_own_name(own: str, placed
     assert inputs_of(adapted(chain(prefix=own)), "SaveImage")[0]["filename_prefix"] == placed
 
 
-def test_a_computed_prefix_is_replaced_with_a_warning() -> None:
-    graph = adapted(chain(prefix=["9", 0]))
+@pytest.mark.parametrize("prefix", [["9", 0], None, 5])
+def test_a_prefix_that_is_no_text_is_replaced_with_a_warning(prefix: Any) -> None:
+    graph = adapted(chain(prefix=prefix))
     assert inputs_of(graph, "SaveImage")[0]["filename_prefix"] == "job/ComfyUI"
     assert "SaveImage" in graph.warnings[0]
 
@@ -327,7 +328,7 @@ def test_no_graph_whatever_reads_or_writes_outside_or_yields_another_error(
     for inputs in inputs_of(graph, "LoadImage"):
         assert "image" not in inputs or not leaves_folder(inputs["image"])
     for inputs in (found["inputs"] for found in graph.nodes.values()):
-        prefix = inputs.get("filename_prefix") or "job/nothing"
+        prefix = inputs.get("filename_prefix", "job/nothing")
         assert prefix.startswith("job/")
         assert not leaves_folder(prefix)
         assert max(len(part.encode()) for part in prefix.split("/")) < 200

@@ -5,7 +5,7 @@ What is relied on was observed on ComfyUI 0.8.0; docs/ARCHITECTURE.md lists what
 
 from worker.comfyui.client import ComfyUI, Prompt, SavedFile
 from worker.comfyui.events import Event, Events
-from worker.comfyui.folders import clear, set_aside
+from worker.comfyui.folders import clear, read_saved, set_aside
 from worker.comfyui.follow import Limits, follow, stop
 from worker.comfyui.last_lines import read_last_lines
 
@@ -19,6 +19,7 @@ __all__ = [
     "clear",
     "follow",
     "read_last_lines",
+    "read_saved",
     "set_aside",
     "stop",
 ]

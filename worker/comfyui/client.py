@@ -113,7 +113,7 @@ class ComfyUI:
             return None
         messages = dict(entry["status"].get("messages", []))
         return Outcome(
-            files=tuple(_saved_files(entry["outputs"])),
+            files=tuple(saved_files(entry["outputs"])),
             error=messages.get("execution_error"),
             interrupted="execution_interrupted" in messages,
         )
@@ -157,7 +157,7 @@ class ComfyUI:
         return response
 
 
-def _saved_files(outputs: Mapping[str, Any]) -> list[SavedFile]:
+def saved_files(outputs: Mapping[str, Any]) -> list[SavedFile]:
     """Every file in history's `outputs`, whatever key its node chose (images, gifs, videos, ...), in order."""
     files = []
     for node_id, output in outputs.items():

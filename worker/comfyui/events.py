@@ -16,6 +16,8 @@ from typing import Any
 
 import websocket
 
+from worker.comfyui.client import SavedFile, saved_files
+
 log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT = 2.0
@@ -30,12 +32,14 @@ class Event:
     """Something ComfyUI says about a prompt."""
 
     kind: str
-    """`cached`, `node` (it starts), `step` (in a node) or `ended`"""
+    """`cached`, `node` (it starts), `step` (in a node), `saved` or `ended`"""
     node: str | None = None
     step: int = 0
     steps: int = 0
     nodes: tuple[str, ...] = field(default=())
     """of `cached`: the nodes that need not run"""
+    files: tuple[SavedFile, ...] = field(default=())
+    """of `saved`: what a node has written, which history never tells of a prompt that fails later"""
 
 
 class Events:
@@ -130,6 +134,8 @@ def _translate(kind: str, data: Mapping[str, Any]) -> Event | None:
         return Event("node", str(data["node"]))
     if kind == "execution_cached":
         return Event("cached", nodes=tuple(map(str, data["nodes"])))
+    if kind == "executed":
+        return Event("saved", files=tuple(saved_files({str(data["node"]): data["output"] or {}})))
     if kind in _FINAL or kind == "executing":
         return Event("ended")
     return None

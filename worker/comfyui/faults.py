@@ -53,6 +53,8 @@ def _describe(errors: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         reason = f"{error['message']}: {error.get('details', '')}".rstrip(": ")
         allowed = _allowed(extra.get("input_config"))
         fault = {"input": extra.get("input_name"), "type": error["type"], "reason": _cut(reason, SHOWN_CHARACTERS)}
+        if error["type"] == "value_not_in_list":
+            fault["value"] = extra.get("received_value")
         if allowed:
             fault["allowed"] = allowed
             fault["reason"] += f" (allowed: {allowed}; got {_cut(repr(extra.get('received_value')), 60)})"

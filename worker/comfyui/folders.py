@@ -1,4 +1,4 @@
-"""What a job leaves in ComfyUI's folders, and its removal: ComfyUI has no route that deletes a file."""
+"""What a job leaves in ComfyUI's folders: read there, and removed, for which ComfyUI has no route."""
 
 import logging
 import shutil
@@ -9,6 +9,7 @@ from worker.comfyui.client import SavedFile
 
 log = logging.getLogger(__name__)
 
+_SAVED_IN = ("output", "temp")
 _RECOVERED = "recovered"
 _RECOVERED_MOST = 10  # jobs: more would fill the disk
 
@@ -20,10 +21,17 @@ def clear(comfyui_dir: Path, scope: str, files: Iterable[SavedFile]) -> None:
         if (comfyui_dir / folder / scope).exists():
             log.warning("cannot remove %s/%s: it stays on the disk", folder, scope)
     for file in files:
-        home = (comfyui_dir / file.folder).resolve()
-        path = (home / file.subfolder / file.filename).resolve()
-        if home in path.parents:
+        if path := _locate(comfyui_dir, file):
             path.unlink(missing_ok=True)
+
+
+def read_saved(comfyui_dir: Path, file: SavedFile) -> bytes | None:
+    """The bytes of a saved file, whether or not ComfyUI still answers; None where these folders do not have it."""
+    path = _locate(comfyui_dir, file)
+    try:
+        return path.read_bytes() if path else None
+    except OSError:
+        return None
 
 
 def set_aside(comfyui_dir: Path, scope: str, name: str) -> Path | None:
@@ -44,3 +52,12 @@ def set_aside(comfyui_dir: Path, scope: str, name: str) -> Path | None:
     for folder in kept[:-_RECOVERED_MOST]:
         shutil.rmtree(folder, ignore_errors=True)
     return target
+
+
+def _locate(comfyui_dir: Path, file: SavedFile) -> Path | None:
+    """Where a saved file is to be; None where its names, which any node can make up, lead elsewhere."""
+    if file.folder not in _SAVED_IN:
+        return None
+    home = (comfyui_dir / file.folder).resolve()
+    path = (home / file.subfolder / file.filename).resolve()
+    return path if home in path.parents else None

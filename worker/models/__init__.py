@@ -8,4 +8,5 @@ lease       one worker at a time downloads a file to a shared volume
 download    from the Hugging Face hub, or from any URL
 source      a whole file for each model: the volume's, else a download
 bring       all of it, in order
+missing     what an endpoint lacks for a request
 """

@@ -77,7 +77,7 @@ def _put(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> None:
         return
     if need > room:
         raise ModelError(
-            f"the models need {need / 1e9:.1f} GB, {settings.target} has room for {room / 1e9:.1f} GB beside the "
+            f"the models need {need / 1e9:.2f} GB, {settings.target} has room for {room / 1e9:.2f} GB beside the "
             f"{transfer.RESERVE:.0%} of its disk that stay free: enlarge the container's disk or set MODELS_MODE=link"
         )
     _copy(copies, need, settings)

@@ -32,6 +32,8 @@ class ModelFile:
     """The published size in bytes; None when the URL was replaced."""
     tensor: str
     """A tensor of every model of this kind has a name with this end."""
+    about: bool = False
+    """The size is known about: for what needs room, not for a comparison."""
 
     @property
     def path(self) -> Path:
@@ -41,11 +43,27 @@ class ModelFile:
 
 def load(sets: Sequence[str], urls: Mapping[str, str], path: Path = CATALOGUE) -> tuple[ModelFile, ...]:
     """Read the files of the sets named, in the graph's order; `urls`: by variable, URLs that replace them."""
-    tables = tomli.loads(path.read_text(encoding="utf-8"))
-    unknown = [name for name in sets if name not in tables]
+    catalogue = _read(path)
+    unknown = [name for name in sets if name not in catalogue["sets"]]
     if unknown or not sets:
-        raise ConfigError(f"MODELS={','.join(sets)!r} must name sets of {path.name}: {', '.join(sorted(tables))}")
-    return tuple(_model_file(entry, urls) for name in sets for entry in tables[name])
+        known = ", ".join(catalogue["sets"])
+        raise ConfigError(f"MODEL_SETS={','.join(sets)!r} must name sets of {path.name}: {known}")
+    wanted = {name for one in sets for name in catalogue["sets"][one]}
+    return tuple(_model_file(entry, urls) for entry in catalogue["file"] if entry["name"] in wanted)
+
+
+def sets_with(name: str, path: Path = CATALOGUE) -> list[str]:
+    """The sets that have a file of that name."""
+    return [one for one, names in _read(path)["sets"].items() if name in names]
+
+
+def all_sets(path: Path = CATALOGUE) -> list[str]:
+    """The names of the sets."""
+    return list(_read(path)["sets"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return tomli.loads(path.read_text(encoding="utf-8"))
 
 
 def _model_file(entry: Mapping[str, Any], urls: Mapping[str, str]) -> ModelFile:
@@ -55,6 +73,7 @@ def _model_file(entry: Mapping[str, Any], urls: Mapping[str, str]) -> ModelFile:
         folder=entry["folder"],
         url=replaced or entry["url"],
         published_url=entry["url"],
-        size=None if replaced else entry["bytes"],
+        size=None if replaced else entry.get("bytes", entry.get("about")),
+        about="about" in entry,
         tensor=entry["tensor"],
     )

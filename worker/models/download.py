@@ -88,7 +88,11 @@ def _fetch_from_hub(source: HubPath, staging: Path, settings: ModelSettings) -> 
     except OSError as error:
         if error.errno:
             raise
-        raise ModelError(f"{settings.hub} cannot be reached: {type(error).__name__}") from error
+        # What the hub's client makes of it speaks of its cache; the cause is the network's.
+        cause = type(error.__cause__ or error).__name__
+        raise ModelError(
+            f"{settings.hub} cannot be reached ({cause}): check the network, or put the file on the volume"
+        ) from error
     return Path(path)
 
 

@@ -37,7 +37,7 @@ def find_fault(path: Path, model: ModelFile) -> str | None:
 def note_size(path: Path, model: ModelFile) -> str | None:
     """Say how a whole file differs from the published one."""
     size = path.stat().st_size
-    if model.size in {None, size}:
+    if model.about or model.size in {None, size}:
         return None
     return f"has {size:,} bytes, the published file {model.size:,}"
 

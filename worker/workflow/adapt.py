@@ -1,37 +1,16 @@
-"""The graph that ComfyUI runs: the default one filled from a request, or the caller's own made fit for a job."""
+"""A caller's own graph made fit for a job: its pictures and folder put in, and what it may not do refused."""
 
-import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from worker import node_rules
-from worker.errors import ConfigError, WorkflowRejected
+from worker.errors import WorkflowRejected
 from worker.input_faults import cut
-from worker.request import Request, leaves_folder
-from worker.stills import LADDERS
-
-DEFAULT_GRAPH = Path(__file__).parent.parent / "workflow_api.json"
-
-# Titles in workflow_api.json: the addresses of the nodes that take a value of the request.
-LOAD_IMAGE = "Load image"
-ENCODE_PROMPT = "Encode prompt"
-ENCODE_NEGATIVE_PROMPT = "Encode negative prompt"
-CONDITION = "Condition on image"
-SET_SHIFT = "Set noise shift"
-SET_GUIDANCE = "Set guidance"
-SET_STEPS = "Set steps"
-MAKE_NOISE = "Make noise"
-CUT_TO_LENGTH = "Cut to length"
-CREATE_VIDEO = "Create video"
-SAVE_VIDEO = "Save video"
-SAVE_FRAMES = "Save frames"
-
-FRAME_SAVER = "SaveFrames"
-"""The class of comfyui_nodes/ that takes SaveImage's place where ComfyUI has it."""
+from worker.request import leaves_folder
+from worker.workflow.graph import Graph, title_of
 
 MAX_NODES = 2000
 MAX_DEPTH = 32
@@ -51,88 +30,6 @@ OTHER_FOLDERS = ("[output]", "[temp]")
 FOLDER_INPUTS = ("path", "directory", "folder", "folder_name", "output_path", "output_dir", "custom_path", "save_path")
 # What these make goes to the temp folder or a socket, which no answer is made from.
 PREVIEWS = ("PreviewImage", "PreviewAny", "PreviewAudio", "MaskPreview", "SaveImageWebsocket")
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A graph in ComfyUI's API format, fit to queue."""
-
-    nodes: dict[str, Any]
-    video_node: str | None = None
-    """Id of the default graph's video saver."""
-    frames_node: str | None = None
-    """Id of the default graph's frame saver, where frames are asked for."""
-    frame_quality: int | None = None
-    """Of the frames that it saves, where they lose something."""
-    warnings: tuple[str, ...] = ()
-
-    def title(self, node_id: str) -> str:
-        """The node's name for people: its title, else its class, else its id."""
-        return _title(self.nodes.get(node_id), node_id)
-
-
-def fill(
-    request: Request, *, image_name: str, width: int, height: int, prefix: str, frame_saver: bool = False
-) -> Graph:
-    """The default graph with the request's values.
-
-    image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
-    frame_saver: ComfyUI has FRAME_SAVER, which then writes the frames as the answer is to have them.
-    """
-    nodes = json.loads(_default_text())
-    ids = {_title(node, node_id): node_id for node_id, node in nodes.items()}
-    for title, inputs in _inputs(request, image_name, width, height, prefix).items():
-        nodes[_id(ids, title)]["inputs"].update(inputs)
-    frames_node = _id(ids, SAVE_FRAMES)
-    if request.output == "video":
-        del nodes[frames_node]
-        return Graph(nodes, video_node=ids[SAVE_VIDEO])
-    quality = _save_as_sent(nodes[frames_node], request.frame_format) if frame_saver else None
-    return Graph(nodes, video_node=ids[SAVE_VIDEO], frames_node=frames_node, frame_quality=quality)
-
-
-def _inputs(request: Request, image_name: str, width: int, height: int, prefix: str) -> dict[str, dict[str, Any]]:
-    return {
-        LOAD_IMAGE: {"image": image_name},
-        ENCODE_PROMPT: {"text": request.prompt},
-        ENCODE_NEGATIVE_PROMPT: {"text": request.negative_prompt},
-        CONDITION: {"width": width, "height": height, "length": request.length},
-        SET_SHIFT: {"shift": request.shift},
-        SET_GUIDANCE: {"cfg": request.cfg},
-        SET_STEPS: {"steps": request.steps},
-        MAKE_NOISE: {"noise_seed": request.seed},
-        CUT_TO_LENGTH: {"length": request.num_frames},
-        CREATE_VIDEO: {"fps": request.fps},
-        SAVE_VIDEO: {"filename_prefix": f"{prefix}/clip"},
-        SAVE_FRAMES: {"filename_prefix": f"{prefix}/frame"},
-    }
-
-
-def _save_as_sent(node: dict[str, Any], frame_format: str) -> int | None:
-    """Have a SaveImage node write the first of the encodings that the answer tries; returns its quality."""
-    encoding = LADDERS[frame_format][0]
-    node["class_type"] = FRAME_SAVER
-    node["inputs"] |= {"format": encoding.format.lower(), "quality": encoding.quality or 100}
-    return encoding.quality
-
-
-@functools.cache
-def _default_text() -> str:
-    return DEFAULT_GRAPH.read_text(encoding="utf-8")
-
-
-def _id(ids: Mapping[str, str], title: str) -> str:
-    if title not in ids:
-        raise ConfigError(f"{DEFAULT_GRAPH.name} needs a node titled {title!r}")
-    return ids[title]
-
-
-def _title(node: object, node_id: str) -> str:
-    names: list[object] = []
-    if isinstance(node, dict):
-        meta = node.get("_meta")
-        names = [meta.get("title") if isinstance(meta, dict) else None, node.get("class_type")]
-    return cut(next((name for name in names if isinstance(name, str) and name), node_id))
 
 
 def adapt(
@@ -241,11 +138,11 @@ def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:
     """Have every saver write into the job's own folder, under its own name; returns warnings."""
     warnings = []
     for node_id, node in nodes.items():
-        own = node["inputs"].get("filename_prefix")
-        if own is None:
+        if "filename_prefix" not in node["inputs"]:
             continue
+        own = node["inputs"]["filename_prefix"]
         if not isinstance(own, str):
-            warnings.append(f"node {_title(node, node_id)!r}: its filename_prefix is not plain text and was replaced")
+            warnings.append(f"node {title_of(node, node_id)!r}: its filename_prefix is not plain text and was replaced")
             own = ""
         node["inputs"]["filename_prefix"] = f"{prefix}/{_safe_prefix(own)}"
     return warnings
@@ -276,6 +173,6 @@ def _is_link(value: object) -> bool:
 
 
 def _rejected(node_id: str, node: object, fault: str, field: str | None = None) -> WorkflowRejected:
-    title = _title(node, node_id)
+    title = title_of(node, node_id)
     details = {"node_id": cut(node_id), "node_title": title} | ({"input": field} if field else {})
     return WorkflowRejected(f"node {cut(node_id)} ({title}): {fault}", **details)

@@ -1,0 +1,91 @@
+"""The worker's own graphs on a ComfyUI that notes its messages (bench/event_times): each job's, with their times."""
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import pictures
+from bench.real_comfyui import Running
+from bench.stages import Message, Recording
+from worker import config, request, workflow
+from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, stop
+
+STALL = 3600.0  # seconds: a compiler or a slow disk shows no sign of work
+SETTINGS = config.load({"MAX_FRAMES": "1000"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: what it asked for, the size in which it is sampled, ComfyUI's messages, and the frames that it saved."""
+
+    wanted: request.Request
+    size: tuple[int, int]
+    recording: Recording
+    frames: tuple[bytes, ...]
+
+
+class Jobs:
+    """Jobs with the same fields and graph options."""
+
+    def __init__(self, comfyui: Running, fields: Mapping[str, Any], graph_options: Sequence[str]) -> None:
+        self._running, self._fields, self._options = comfyui, fields, graph_options
+        with closing(ComfyUI(comfyui.url)) as client:
+            self._frame_saver = client.has_node(workflow.FRAME_SAVER)
+
+    def run(self, number: int, **fields: Any) -> Job:
+        """Job `number`, whose prompt, picture and seed no other has; nothing of it is left in ComfyUI's folders."""
+        given = {"prompt": f"the rocket lifts off, take {number}", "seed": number, **self._fields, **fields}
+        wanted = request.parse({"image": "uploaded below", **given}, SETTINGS)
+        size = wanted.size(*pictures.SIZE)
+        scope = f"bench-{uuid.uuid4().hex}"
+        files: tuple[SavedFile, ...] = ()
+        try:
+            with closing(ComfyUI(self._running.url)) as client:
+                graph = workflow.fill(
+                    wanted,
+                    image_name=client.upload(pictures.photograph(number), "image.png", scope),
+                    width=size[0],
+                    height=size[1],
+                    prefix=scope,
+                    frame_saver=self._frame_saver,
+                    options=self._options,
+                )
+                prompt = Prompt(str(uuid.uuid4()), graph)
+                files = _run(client, prompt)
+                frames = tuple(client.fetch(file) for file in files if file.node_id == graph.frames_node)
+        finally:
+            clear(self._running.base, scope, files)
+        messages = tuple(_read_messages(self._running.events, prompt))
+        return Job(wanted, size, Recording(messages), frames)
+
+    def run_together(self, *numbers: int) -> list[Job]:
+        """Jobs queued at once, in the order in which ComfyUI ran them."""
+        with ThreadPoolExecutor(len(numbers)) as pool:
+            return sorted(pool.map(self.run, numbers), key=lambda job: job.recording.started)
+
+
+def _run(client: ComfyUI, prompt: Prompt) -> tuple[SavedFile, ...]:
+    client_id = uuid.uuid4().hex
+    limits = Limits(float("inf"), STALL, threading.Event())
+    with Events(client.url, client_id) as events:
+        try:
+            client.queue(prompt, client_id)
+            return follow(client, events, prompt, limits, lambda _: None)
+        except BaseException:
+            stop(client, prompt.id, timeout=60)
+            raise
+
+
+def _read_messages(path: Path, prompt: Prompt) -> Iterator[Message]:
+    """What ComfyUI noted of the prompt."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        said = json.loads(line)
+        if said.get("prompt_id") == prompt.id:
+            node = said.get("node")
+            yield Message(said["at"], said["kind"], prompt.graph.title(node) if node else None)

@@ -1,0 +1,143 @@
+"""Presets: what a job gets for the fields that it leaves out, and which models that takes."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.pages import codes, rows
+from worker import config
+from worker.config import GRAPH_OPTIONS, PRESET_NAMES
+from worker.errors import ConfigError, InvalidInput
+from worker.models import catalogue, missing
+from worker.presets import PRESETS
+from worker.request import TRAINED_SIZES, Request, parse
+from worker.workflow import fill, options
+
+SETTINGS = config.load({})
+LEAST = {"image": "aW1hZ2U=", "prompt": "waves"}
+
+
+def parsed(**fields: Any) -> Request:
+    return parse({**LEAST, **fields}, SETTINGS)
+
+
+def models_of(request: Request, **changes: Any) -> set[str]:
+    graph = fill(request, image_name="a.png", width=64, height=64, prefix="job", **changes)
+    values = [value for node in graph.nodes.values() for value in node["inputs"].values()]
+    return {value for value in values if isinstance(value, str) and value.endswith(".safetensors")}
+
+
+def test_the_settings_know_the_presets_and_the_options_by_name() -> None:
+    assert tuple(PRESETS) == PRESET_NAMES
+    assert set(options.MODEL_NODES) | {"tiled_decode"} == set(GRAPH_OPTIONS)
+
+
+def test_without_a_preset_a_job_gets_the_operators() -> None:
+    assert parsed(seed=1) == parsed(seed=1, preset="balanced")
+    chosen = parse(LEAST, config.load({"DEFAULT_PRESET": "FAST"}))
+    assert (chosen.preset, chosen.steps, chosen.resolution) == ("fast", 12, "480p")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [(codes(row[0])[0], row[2:5]) for row in rows("docs/PRESETS.md", "preset")]
+)
+def test_a_preset_gives_what_the_page_says(name: str, values: list[str]) -> None:
+    request = parsed(preset=name)
+    assert [f"{value:g}" for value in (request.steps, request.cfg, request.shift)] == values
+
+
+def test_a_field_of_the_input_wins_over_its_preset() -> None:
+    request = parsed(preset="quality", steps=8, shift=5)
+    assert (request.steps, request.shift, request.cfg) == (8, 5, 1)
+    assert parsed(preset="fast", width=848, height=480).resolution is None
+    assert parsed(preset="fast", resolution="720p").resolution == "720p"
+
+
+def test_null_counts_as_left_out_for_a_preset_too() -> None:
+    assert parsed(preset=None, steps=None).steps == 20
+    assert parsed(preset="fast", steps=None).steps == 12
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_presets_models_are_one_set_of_the_catalogue(name: str) -> None:
+    (chosen,) = [codes(row[6])[0] for row in rows("docs/PRESETS.md", "preset") if codes(row[0]) == [name]]
+    assert models_of(parsed(preset=name)) == {model.name for model in catalogue.load([chosen], {})}
+
+
+def test_the_upscale_graphs_models_are_the_sets_default_and_upscale() -> None:
+    wanted = {model.name for model in catalogue.load(["default", "upscale"], {})}
+    assert models_of(parsed(upscale="1080p")) == wanted
+
+
+def test_upscale_is_refused_where_the_preset_is_not_720p() -> None:
+    with pytest.raises(InvalidInput, match=r"^upscale: goes on from 720p: take preset balanced or quality"):
+        parsed(preset="fast", upscale="1080p")
+    with pytest.raises(InvalidInput, match=r"^upscale: must be 1080p or left out, got '4k'"):
+        parsed(upscale="4k")
+
+
+@pytest.mark.parametrize("size", TRAINED_SIZES["720p"], ids=str)
+def test_an_upscaled_clip_is_exactly_one_and_a_half_times_as_large(size: tuple[int, int]) -> None:
+    request = parsed(upscale="1080p")
+    graph = fill(request, image_name="a.png", width=size[0], height=size[1], prefix="job")
+    inputs = {node["_meta"]["title"]: node["inputs"] for node in graph.nodes.values()}
+    latent, cut = inputs["Upscale latent"], inputs["Cut to size"]
+    assert (cut["width"], cut["height"]) == request.clip_size(*size) == (size[0] * 1.5, size[1] * 1.5)
+    for side, start in (("width", "x"), ("height", "y")):
+        assert latent[side] % 16 == 0
+        assert 0 <= latent[side] - cut[side] < 16
+        assert 0 <= cut[start] <= latent[side] - cut[side]
+
+
+def test_the_upscaler_samples_with_the_jobs_seed_prompt_and_picture() -> None:
+    request = parsed(upscale="1080p", seed=5, negative_prompt="rain")
+    nodes = fill(request, image_name="a.png", width=1280, height=720, prefix="job").nodes
+    by_title = {node["_meta"]["title"]: node for node in nodes.values()}
+    condition = by_title["Condition on upscaled latent"]["inputs"]
+    assert [nodes[condition[side][0]]["inputs"]["text"] for side in ("positive", "negative")] == ["waves", "rain"]
+    assert nodes[condition["start_image"][0]]["inputs"] == {"image": "a.png"}
+    assert by_title["Make upscale noise"]["inputs"]["noise_seed"] == 5
+
+
+def test_options_change_the_path_of_the_model_and_nothing_when_left_out() -> None:
+    request = parsed(seed=1)
+    size = {"image_name": "a.png", "width": 64, "height": 64, "prefix": "job"}
+    plain, changed = fill(request, **size).nodes, fill(request, options=("easycache", "torch_compile"), **size).nodes
+    assert set(changed) - set(plain) == {"easycache", "torch_compile"}
+    (loader,) = [node_id for node_id, node in plain.items() if node["class_type"] == "UNETLoader"]
+    assert changed["torch_compile"]["inputs"]["model"] == [loader, 0]
+    assert changed["easycache"]["inputs"]["model"] == ["torch_compile", 0]
+    moved = {node_id for node_id, node in plain.items() if changed[node_id] != node}
+    assert {plain[node_id]["class_type"] for node_id in moved} == {"ModelSamplingSD3"}
+    assert all(changed[node_id]["inputs"]["model"] == ["easycache", 0] for node_id in moved)
+
+
+def test_tiled_decode_changes_the_decoder_only() -> None:
+    request = parsed(seed=1)
+    size = {"image_name": "a.png", "width": 64, "height": 64, "prefix": "job"}
+    plain, changed = fill(request, **size).nodes, fill(request, options=("tiled_decode",), **size).nodes
+    assert [changed[node_id]["class_type"] for node_id in plain if plain[node_id] != changed[node_id]] == [
+        "VAEDecodeTiled"
+    ]
+
+
+def test_a_missing_model_is_told_with_its_place_size_and_set() -> None:
+    error = missing.explain({PRESETS["fast"].model, "own.safetensors"})
+    assert error is not None
+    assert re.search(
+        r"diffusion_models/hunyuanvideo1.5_480p\S+ \(about 8.3 GB\).* adds fast to MODEL_SETS", error.message
+    )
+    assert error.details["files"] == [f"diffusion_models/{PRESETS['fast'].model}"]
+    assert missing.explain({"own.safetensors"}) is None
+
+
+@pytest.mark.parametrize("text", ["24", "24:x", "24:0", "-1:5", "24:50,48", "24:nan", "24:inf", "1:2:3"])
+def test_limits_that_cannot_be_used_are_an_error_with_an_example(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"CLIP_LIMITS=.*24:50,48:120"):
+        config.load({"CLIP_LIMITS": text})
+
+
+def test_an_unknown_option_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"GRAPH_OPTIONS: sage must be of torch_compile, easycache, tiled_decode"):
+        config.load({"GRAPH_OPTIONS": "easycache,sage"})

@@ -1,0 +1,13 @@
+"""The graph that ComfyUI runs.
+
+graph    what a graph is, for all who handle one
+fill     the worker's own graphs, which are data beside it, with a request's values
+options  what an operator may change in them
+adapt    a caller's own graph made fit for a job
+"""
+
+from worker.workflow.adapt import adapt
+from worker.workflow.fill import DEFAULT_GRAPH, FRAME_SAVER, UPSCALE_GRAPH, fill
+from worker.workflow.graph import Graph
+
+__all__ = ["DEFAULT_GRAPH", "FRAME_SAVER", "UPSCALE_GRAPH", "Graph", "adapt", "fill"]

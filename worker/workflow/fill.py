@@ -1,0 +1,125 @@
+"""The worker's own graphs with a request's values in them: each node that takes one is found by its title."""
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.errors import ConfigError
+from worker.presets import PRESETS
+from worker.request import SIDE_STEP, Request
+from worker.stills import LADDERS
+from worker.workflow import options as graph_options
+from worker.workflow.graph import Graph, title_of
+
+DEFAULT_GRAPH = Path(__file__).parents[2] / "workflow_api.json"
+UPSCALE_GRAPH = Path(__file__).parent / "upscale_1080p.json"
+"""The default graph and behind its sampler a second one, of a super-resolution model, on the latent made larger."""
+
+LOAD_IMAGE = "Load image"
+LOAD_MODEL = "Load model"
+ENCODE_PROMPT = "Encode prompt"
+ENCODE_NEGATIVE_PROMPT = "Encode negative prompt"
+CONDITION = "Condition on image"
+SET_SHIFT = "Set noise shift"
+SET_GUIDANCE = "Set guidance"
+SET_STEPS = "Set steps"
+MAKE_NOISE = "Make noise"
+DECODE = "Decode frames"
+CUT_TO_LENGTH = "Cut to length"
+CREATE_VIDEO = "Create video"
+SAVE_VIDEO = "Save video"
+SAVE_FRAMES = "Save frames"
+
+# Only in the upscale graph.
+UPSCALE_LATENT = "Upscale latent"
+MAKE_UPSCALE_NOISE = "Make upscale noise"
+CUT_TO_SIZE = "Cut to size"
+
+FRAME_SAVER = "SaveFrames"
+"""The class of comfyui_nodes/ that takes SaveImage's place where ComfyUI has it."""
+
+
+def fill(
+    request: Request,
+    *,
+    image_name: str,
+    width: int,
+    height: int,
+    prefix: str,
+    frame_saver: bool = False,
+    options: Iterable[str] = (),
+) -> Graph:
+    """The graph for the request, with its values.
+
+    image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
+    width, height: what is sampled, in pixels; an upscaled clip is Request.clip_size of it.
+    frame_saver: ComfyUI has FRAME_SAVER, which then writes the frames as the answer is to have them.
+    options: names of OPTIONS.
+    """
+    path = UPSCALE_GRAPH if request.upscale else DEFAULT_GRAPH
+    nodes = json.loads(_text(path))
+    ids = {title_of(node, node_id): node_id for node_id, node in nodes.items()}
+    wanted = _inputs(request, image_name, width, height, prefix)
+    if request.upscale:
+        wanted |= _upscale_inputs(request, width, height)
+    for title in (*wanted, DECODE):
+        if title not in ids:
+            raise ConfigError(f"{path.name} needs a node titled {title!r}")
+    for title, inputs in wanted.items():
+        nodes[ids[title]]["inputs"].update(inputs)
+    graph_options.apply(options, nodes, model=ids[LOAD_MODEL], decoder=ids[DECODE])
+    return _with_frames(request, nodes, ids, frame_saver)
+
+
+def _with_frames(request: Request, nodes: dict[str, Any], ids: Mapping[str, str], frame_saver: bool) -> Graph:
+    frames_node = ids[SAVE_FRAMES]
+    if request.output == "video":
+        del nodes[frames_node]
+        return Graph(nodes, video_node=ids[SAVE_VIDEO])
+    quality = _save_as_sent(nodes[frames_node], request.frame_format) if frame_saver else None
+    return Graph(nodes, video_node=ids[SAVE_VIDEO], frames_node=frames_node, frame_quality=quality)
+
+
+def _inputs(request: Request, image_name: str, width: int, height: int, prefix: str) -> dict[str, dict[str, Any]]:
+    return {
+        LOAD_IMAGE: {"image": image_name},
+        LOAD_MODEL: {"unet_name": PRESETS[request.preset].model},
+        ENCODE_PROMPT: {"text": request.prompt},
+        ENCODE_NEGATIVE_PROMPT: {"text": request.negative_prompt},
+        CONDITION: {"width": width, "height": height, "length": request.length},
+        SET_SHIFT: {"shift": request.shift},
+        SET_GUIDANCE: {"cfg": request.cfg},
+        SET_STEPS: {"steps": request.steps},
+        MAKE_NOISE: {"noise_seed": request.seed},
+        CUT_TO_LENGTH: {"length": request.num_frames},
+        CREATE_VIDEO: {"fps": request.fps},
+        SAVE_VIDEO: {"filename_prefix": f"{prefix}/clip"},
+        SAVE_FRAMES: {"filename_prefix": f"{prefix}/frame"},
+    }
+
+
+def _upscale_inputs(request: Request, width: int, height: int) -> dict[str, dict[str, Any]]:
+    """A latent's sides are multiples of 16 pixels: 1080 lines are cut out of 1088."""
+    sides = request.clip_size(width, height)
+    whole = [-(-side // SIDE_STEP) * SIDE_STEP for side in sides]
+    left, top = ((large - side) // 2 for large, side in zip(whole, sides, strict=True))
+    return {
+        UPSCALE_LATENT: {"width": whole[0], "height": whole[1]},
+        MAKE_UPSCALE_NOISE: {"noise_seed": request.seed},
+        CUT_TO_SIZE: {"width": sides[0], "height": sides[1], "x": left, "y": top},
+    }
+
+
+def _save_as_sent(node: dict[str, Any], frame_format: str) -> int | None:
+    """Have a SaveImage node write the first of the encodings that the answer tries; returns its quality."""
+    encoding = LADDERS[frame_format][0]
+    node["class_type"] = FRAME_SAVER
+    node["inputs"] |= {"format": encoding.format.lower(), "quality": encoding.quality or 100}
+    return encoding.quality
+
+
+@functools.cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
