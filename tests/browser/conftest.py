@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
@@ -12,7 +12,17 @@ from tests.browser.person import SHOWN, Person
 from tests.worker_process import Worker, worker_at
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = "no browser here: install Debian's package chromium, or google-chrome"
 QUIET = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """All tests that lack a browser are skipped at this file, so that the summary says it in one line."""
+    report = yield
+    if report.skipped and NO_BROWSER in str(report.longrepr):
+        report.longrepr = (__file__, 0, NO_BROWSER)
+    return report
 
 
 # The package's, not the session's: while Playwright runs, no other test could use asyncio.
@@ -20,7 +30,7 @@ QUIET = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        pytest.skip("no browser here: install Debian's package chromium, or google-chrome")
+        pytest.skip(NO_BROWSER)
     arguments = [*QUIET, "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         with playwright.chromium.launch(executable_path=program, args=arguments) as running:
