@@ -11,8 +11,8 @@
 
 /** @returns {ClipFile[]} in the answer's order; `release` gives their memory back */
 export function filesOf(output) {
-  const images = new Map((output.images ?? []).map((image) => [image.filename, image]));
-  return (output.outputs ?? []).map((entry) => {
+  const images = new Map(list(output.images).map((image) => [image.filename, image]));
+  return list(output.outputs).map((entry) => {
     const named = entry.encoding === "images" ? images.get(entry.filename) : null;
     const encoding = { base64: "base64", s3_url: "url", volume: "volume" }[named?.type] ?? entry.encoding;
     return { name: entry.filename, type: entry.type, ...content(encoding, entry, named?.data ?? entry.data) };
@@ -30,6 +30,11 @@ function content(encoding, entry, data) {
   return { blob: null, url: "", place };
 }
 
+/** What another worker sends may be anything. */
+function list(value) {
+  return Array.isArray(value) ? value : [];
+}
+
 /** @param {ClipFile[]} files */
 export function release(files) {
   for (const file of files) if (file.blob) URL.revokeObjectURL(file.url);
@@ -39,5 +44,6 @@ export function release(files) {
 export function withoutData(output) {
   const shorten = (entry) => (typeof entry.data === "string" ? { ...entry, data: "..." } : entry);
   const lists = ["outputs", "images"].filter((name) => Array.isArray(output?.[name]));
+  if (!lists.length) return output;
   return { ...output, ...Object.fromEntries(lists.map((name) => [name, output[name].map(shorten)])) };
 }

@@ -1,6 +1,7 @@
 """What the page shows of what it is given: answers of every delivery, schemas, sizes; and its requests, which run."""
 
 import copy
+import itertools
 import json
 import subprocess
 import sys
@@ -11,12 +12,11 @@ from typing import Any
 import av
 import pytest
 import requests
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from local import endpoint as platform
 from local.endpoint import Endpoint
-from tests.browser.conftest import SHOWN
-from tests.browser.person import Card, Person
+from tests.browser.person import SHOWN, Card, Person
 from tests.conftest import picture as drawn
 from tests.javascript_modules import javascript_modules
 from tests.pages import ROOT
@@ -36,7 +36,7 @@ ON_VOLUME = {
 
 
 @pytest.fixture(scope="module")
-def told(worker: Worker, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def told(worker: Worker, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The request of one job as the page shows it, by language."""
     person = Person(browser.new_page())
     person.page.goto(worker.endpoint.url)
@@ -123,65 +123,62 @@ def unserved() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def answered(unserved: Endpoint, visit: Callable[..., Person]) -> Callable[[object], Card]:
+def card_of(unserved: Endpoint, visit: Callable[..., Person]) -> Callable[[object], Card]:
     """The card of a job that was answered so."""
+    person = visit(unserved.url).arrived()
+    answers = itertools.count(1)
 
     def make(output: object) -> Card:
-        person = visit(unserved.url).arrived()
-        card = person.make()
+        number = next(answers)
+        if number == 1:
+            person.make()
+        else:
+            person.send()
+        person.newest(number)
         answer(unserved, output)
+        card = person.card(number)
+        card.expect_state("Done")
         return card
 
     return make
 
 
-def test_files_in_a_bucket_are_linked_and_only_the_web_is(answered: Callable[[object], Card]) -> None:
-    files = [{**STILL, "filename": name, "encoding": "url", "data": url} for name, url in (
-        ("good.png", "https://bucket.example.org/good.png?signed"), ("bad.png", "javascript:alert(1)"))]  # fmt: skip
-    card = answered({**ANSWER, "outputs": files})
-    card.expect_state("Done")
+def test_files_outside_the_reply_are_told_with_their_place(card_of: Callable[[object], Card]) -> None:
+    web, other = "https://bucket.example.org/good.png?signed", "javascript:alert(1)"
+    urls = [{**STILL, "filename": name, "encoding": "url", "data": url} for name, url in (("a", web), ("b", other))]
+    card = card_of({**ANSWER, "outputs": urls})
     card.node.get_by_text("Where the files are (2)").click()
-    link = card.node.get_by_role("link", name="good.png")
-    expect(link).to_have_attribute("href", "https://bucket.example.org/good.png?signed")
-    card.expect_to_say("bad.png: its URL cannot be used")
+    expect(card.node.get_by_role("link", name="a", exact=True)).to_have_attribute("href", web)
+    card.expect_to_say("b: its URL cannot be used")
     expect(card.node.locator("[href^=javascript]")).to_have_count(0)
 
-
-def test_files_on_the_volume_are_told_with_their_path_and_their_place_in_s3(answered: Callable[[object], Card]) -> None:
-    card = answered({**ANSWER, "outputs": [ON_VOLUME]})
-    card.expect_to_say(
-        "/runpod-volume/outputs/1/frame_0001.png, or s3://vol/outputs/1/frame.png at https://s3.example.org"
-    )
+    card = card_of({**ANSWER, "outputs": [ON_VOLUME]})
+    card.expect_to_say(f"{ON_VOLUME['path']}, or s3://vol/outputs/1/frame.png at https://s3.example.org")
 
 
-def test_an_image_that_stands_in_images_only_is_shown(answered: Callable[[object], Card]) -> None:
-    images = [{"filename": "frame_0001.png", "type": "base64", "data": drawn(32, 16)}]
-    card = answered({**ANSWER, "outputs": [{**STILL, "encoding": "images"}], "images": images})
-    card.expect_state("Done")
-    shown = card.node.locator(".scrubber img")
-    expect(shown).to_be_visible()
+def test_an_image_that_stands_in_images_only_is_shown_and_given_back_with_its_job(
+    card_of: Callable[[object], Card],
+) -> None:
+    images = [{"filename": STILL["filename"], "type": "base64", "data": drawn(32, 16)}]
+    card = card_of({**ANSWER, "outputs": [{**STILL, "encoding": "images"}], "images": images})
+    page, shown = card.node.page, card.node.locator(".scrubber img")
     assert shown.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [32, 16]
-
-
-@pytest.mark.parametrize("output", ["plain text", [1, 2], {"of": "another worker"}])
-def test_an_answer_of_another_worker_is_shown_as_it_is(answered: Callable[[object], Card], output: object) -> None:
-    card = answered(output)
-    card.expect_state("Done")
-    expect(card.node.locator(".body > pre")).to_be_visible()
-
-
-def test_a_removed_job_gives_its_memory_back(answered: Callable[[object], Card]) -> None:
-    file = {**STILL, "encoding": "base64", "data": drawn(32, 16)}
-    card = answered({**ANSWER, "outputs": [file]})
-    card.expect_state("Done")
-    page = card.node.page
-    urls = [card.node.locator(".scrubber img").get_attribute("src"), card.node.locator(".thumb").get_attribute("src")]
+    urls = [image.get_attribute("src") for image in (shown, card.node.locator(".thumb"))]
     loads = """url => new Promise(end => {
         Object.assign(new Image(), {src: url, onload: () => end(true), onerror: () => end(false)});
     })"""
     assert [page.evaluate(loads, url) for url in urls] == [True, True]
     card.button("Remove").click()
     assert [page.evaluate(loads, url) for url in urls] == [False, False]
+
+
+def test_an_answer_of_another_worker_is_shown_as_it_is(card_of: Callable[[object], Card]) -> None:
+    for output, shown in (
+        ("plain text", '"plain text"'),
+        ([1], "[\n  1\n]"),
+        ({"of": "another"}, '{\n  "of": "another"\n}'),
+    ):
+        expect(card_of(output).node.locator(".body > pre")).to_have_text(shown)
 
 
 def test_a_field_that_the_schema_gains_is_offered_and_sent(visit: Callable[..., Person]) -> None:

@@ -5,7 +5,11 @@ from typing import Any
 
 from playwright.sync_api import Download, Locator, Page, expect
 
+from worker import config, schemas
+
 SEND = "Generate"
+SHOWN: dict[str, Any] = {"schemas": schemas.components(config.load({})), "preview": True}
+"""What handler.py tells its own endpoint."""
 
 
 class Card:

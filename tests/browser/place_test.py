@@ -8,8 +8,7 @@ from playwright.sync_api import expect
 
 from local import endpoint as platform
 from local.endpoint import Endpoint
-from tests.browser.conftest import SHOWN
-from tests.browser.person import Person
+from tests.browser.person import SHOWN, Person
 from tests.worker_process import Worker
 
 KEY = "rpa_a-key-that-is-secret"
