@@ -95,10 +95,17 @@ def test_what_only_the_worker_can_refuse_is_told_at_its_field_unless_the_form_ha
     card.expect_state("Failed")
     person.expect_fault(refused, "volume")
 
+    person.write(delivery="auto", steps=100)
     person.send()
+    person.newest(2).expect_state("Running")  # the next one waits behind it
+    person.write(delivery="volume", steps=2)
+    person.send()
+    person.newest(3)
     person.write(prompt="something else")
-    person.newest(2).expect_state("Failed")
+    person.card(2).button("Cancel").click()
+    person.card(3).expect_state("Failed")
     expect(refused).not_to_have_attribute("aria-invalid", "true")
+    card = person.card(1)
     card.button("Use these settings").click()
     expect(person.field("prompt")).to_have_value("it moves")
     expect(refused).to_have_attribute("aria-invalid", "true")
