@@ -137,14 +137,14 @@ def test_the_sdk_alone_takes_no_job_with_rp_serve_api_and_looks_healthy(tmp_path
         environment = {**os.environ, **endpoint.worker_environ(), **UNCHECKED}
         command = [sys.executable, str(script), "--rp_serve_api", "--rp_api_port", str(free_port)]
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
             job_id = requests.post(f"{endpoint.url}/run", json={"input": {}}, timeout=10).json()["id"]
             wait_until(lambda: is_serving(free_port))
             time.sleep(2)
             health = requests.get(f"{endpoint.url}/health", timeout=10).json()
             status = requests.get(f"{endpoint.url}/status/{job_id}", timeout=10).json()["status"]
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with the SDK's heartbeat, a child that would live on
     assert status == "IN_QUEUE"
     assert health["workers"]["unhealthy"] == 0
 
