@@ -130,7 +130,7 @@ class _Run:
             width=width,
             height=height,
             prefix=self.scope,
-            frame_saver=self._comfyui.has_node(workflow.FRAME_SAVER),
+            frame_saver=wanted.output != "video" and self._comfyui.has_node(workflow.FRAME_SAVER),
             options=self._settings.graph_options,
         )
         facts = {"width": clip[0], "height": clip[1], "num_frames": wanted.num_frames, "fps": wanted.fps}
