@@ -92,7 +92,11 @@ def local_queue(settings: Settings, preview: bool) -> Iterator[None]:
     from local import endpoint
 
     shown = {"schemas": schemas.components(settings), "preview": preview}
-    with endpoint.start(settings.local_port, settings.local_host, poll_hold=0.5, **shown) as local:
+    try:
+        served = endpoint.start(settings.local_port, settings.local_host, poll_hold=0.5, **shown)
+    except endpoint.PortTaken as error:
+        raise ConfigError(f"LOCAL_PORT: {error.strerror}") from error
+    with served as local:
         # The SDK's checks are for the platform's machines: one of them ends the process where there is no internet.
         unchecked = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true"}
         config.export({**local.worker_environ(), **unchecked})

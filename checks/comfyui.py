@@ -57,17 +57,20 @@ def check_comfyui(place: Place) -> Iterator[Finding]:
 
 
 def _read_graphs(place: Place) -> JSON:
-    """The nodes of the graphs that MODEL_SETS has the models for, with the model of the default preset."""
+    """The nodes of the graphs of every preset that MODEL_SETS has the models for, and of the default one."""
     from worker import config
-    from worker.presets import PRESETS
-    from worker.workflow import DEFAULT_GRAPH, UPSCALE_GRAPH
+    from worker.presets import PRESETS, find_fault
+    from worker.request import parse
+    from worker.workflow import fill
 
+    settings, sets = config.load(place.environ), config.load_models(place.environ).sets
+    chosen = [name for name in PRESETS if name == settings.default_preset or not find_fault(name, sets)]
+    jobs = [{"preset": name} for name in chosen] + ([{"upscale": "1080p"}] if "upscale" in sets else [])
     nodes: JSON = {}
-    for path in [DEFAULT_GRAPH, *([UPSCALE_GRAPH] if "upscale" in config.load_models(place.environ).sets else [])]:
-        nodes |= {f"{path.name} {node_id}": node for node_id, node in json.loads(path.read_text("utf-8")).items()}
-    for node in nodes.values():
-        if node["_meta"]["title"] == "Load model":
-            node["inputs"]["unet_name"] = PRESETS[config.load(place.environ).default_preset].model
+    for number, job in enumerate(jobs):
+        wanted = parse({"image": "-", "prompt": "-", "preset": "balanced", **job}, settings)
+        graph = fill(wanted, image_name="", width=64, height=64, prefix="", options=settings.graph_options)
+        nodes |= {f"{number} {node_id}": node for node_id, node in graph.nodes.items()}
     return nodes
 
 
@@ -111,18 +114,18 @@ def _check_nodes(graph: JSON, schemas: JSON) -> Finding:
 
 def _check_choices(graph: JSON, schemas: JSON) -> Finding:
     """Values that ComfyUI takes from a list: models, samplers, codecs."""
-    chosen = [
-        (node["_meta"]["title"], name, value, listed)
+    chosen = {
+        (node["_meta"]["title"], name, value): listed
         for node in graph.values()
         for name, value in node["inputs"].items()
         if isinstance(value, str) and (listed := _choices(schemas, node["class_type"], name)) is not None
-    ]
-    missing = [f"{value} ({title}: {name})" for title, name, value, listed in chosen if value not in listed]
+    }
+    missing = [f"{value} ({title}: {name})" for (title, name, value), listed in chosen.items() if value not in listed]
     if missing:
         advice = f"models: python -m worker.models bring; others: edit the graph or use ComfyUI {VERIFIED}"
         return Finding("choices", "fail", f"ComfyUI does not list {'; '.join(missing)}", advice)
-    models = {value for _, _, value, _ in chosen if value.endswith(".safetensors")}
-    others = sum(value not in models for _, _, value, _ in chosen)
+    models = {value for _, _, value in chosen if value.endswith(".safetensors")}
+    others = sum(value not in models for _, _, value in chosen)
     return Finding("choices", "ok", f"all {len(models)} models and {others} other choices are listed")
 
 

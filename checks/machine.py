@@ -59,20 +59,17 @@ def check_models(place: Place) -> Iterator[Finding]:
 
 def check_sets(place: Place) -> Iterator[Finding]:
     """Which presets' models are there, and the setting that brings the others."""
-    from worker import config
+    from worker import config, presets
     from worker.models import catalogue
-    from worker.presets import PRESETS
 
-    settings, preset = config.load_models(place.environ), config.load(place.environ).default_preset
+    settings = config.load_models(place.environ)
     if place.previews and not settings.target.is_dir():
         yield Finding("sets", "not applicable", f"no models folder {settings.target}: the preview engine needs none")
         return
     for name in catalogue.all_sets():
         yield _check_set(name, settings)
-    if not set(catalogue.sets_with(PRESETS[preset].model)) & set(settings.sets):
-        (needed,) = catalogue.sets_with(PRESETS[preset].model)
-        found = f"DEFAULT_PRESET={preset} needs the set {needed}, and MODEL_SETS is {','.join(settings.sets)}"
-        yield Finding("sets", "fail", found, f"add {needed} to MODEL_SETS, or choose another preset")
+    if fault := presets.find_fault(config.load(place.environ).default_preset, settings.sets):
+        yield Finding("sets", "fail", fault)
 
 
 def _check_set(name: str, settings: ModelSettings) -> Finding:
@@ -86,7 +83,9 @@ def _check_set(name: str, settings: ModelSettings) -> Finding:
     found = f"{name}: without {', '.join(map(describe, absent))}"
     if name in settings.sets:
         return Finding("sets", "fail", found, "python -m worker.models bring")
-    return Finding("sets", "not applicable", f"{found}; MODEL_SETS={','.join([*settings.sets, name])} brings it")
+    beside = ["default"] if name == "upscale" else []
+    wanted = dict.fromkeys([*settings.sets, *beside, name])
+    return Finding("sets", "not applicable", f"{found}; MODEL_SETS={','.join(wanted)} brings it")
 
 
 def _check_model(path: Path, model: ModelFile, place: Place) -> Finding:

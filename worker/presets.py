@@ -4,9 +4,11 @@ The settings are the publisher's (https://github.com/Tencent-Hunyuan/HunyuanVide
 `balanced`, which are those of ComfyUI's template.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from worker.models import catalogue
 
 MODEL_720P = "hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors"
 MODEL_480P_FEW_STEPS = "hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors"
@@ -39,3 +41,14 @@ PRESETS = {
 }
 CAN_UPSCALE = tuple(name for name, preset in PRESETS.items() if preset.model == MODEL_720P)
 """The upscaler goes on from 720p."""
+
+
+def find_fault(name: str, sets: Collection[str]) -> str | None:
+    """Why an endpoint with these model sets cannot have this preset for jobs that name none; None: it can."""
+    needed = catalogue.sets_with(PRESETS[name].model)
+    if set(needed) & set(sets):
+        return None
+    return (
+        f"DEFAULT_PRESET={name} needs the set {needed[0]}, and MODEL_SETS is {','.join(sets)}: "
+        f"add {needed[0]} to it, or choose another preset"
+    )

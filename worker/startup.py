@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from worker import config, presets
 from worker.comfyui import ComfyUI
 from worker.config import Settings
 from worker.errors import ComfyUIUnavailable, ConfigError, JobCancelled
@@ -46,8 +47,12 @@ def refuse_silencers(settings: Settings, arguments: list[str]) -> None:
 def check_models(settings: Settings, end: float) -> None:
     """Return once builder.sh says that all models are in place, if it brings them.
 
-    Raises ModelError with its reason, or when it has said nothing by `end`, a time.monotonic().
+    Raises ModelError with its reason, or when it has said nothing by `end`, a time.monotonic(). Raises ConfigError where
+    what it brings are not the default preset's models.
     """
+    fault = presets.find_fault(settings.default_preset, config.load_models().sets)
+    if settings.models_state and fault:
+        raise ConfigError(fault)
     while settings.models_state and (state := _read(settings.models_state)) != "ready":
         if state:
             raise ModelError(state)

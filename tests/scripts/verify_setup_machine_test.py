@@ -72,6 +72,8 @@ def test_each_set_is_listed_with_the_setting_that_brings_it(tree: Tree) -> None:
     assert "all 5 files are there" in result.lines[0].found
     assert "480p_i2v_step_distilled_fp8_scaled.safetensors (about 8.3 GB)" in result.lines[1].found
     assert "MODEL_SETS=default,fast brings it" in result.lines[1].found
+    alone = tree.verify("--only", "sets", MODELS_DIR=str(models), MODEL_SETS="fast", DEFAULT_PRESET="fast")
+    assert "MODEL_SETS=fast,default,upscale brings it" in alone.lines[2].found
     assert result.lines[2].found.count(".safetensors") == 2
     chosen = tree.verify("--only", "sets", MODELS_DIR=str(models), MODEL_SETS="default,upscale")
     assert [line.state for line in chosen.lines] == ["ok", "not applicable", "fail"]
@@ -99,6 +101,17 @@ def test_the_models_of_the_graphs_in_use_are_looked_for(tree: Tree, environ: dic
         assert asked.state == "fail"
         assert name in asked.found
         assert name not in tree.verify("--only", "comfyui", COMFYUI_URL=url).of("choices").found
+
+
+def test_every_preset_that_has_its_models_is_looked_for_with_the_operators_options(tree: Tree) -> None:
+    with http_server(comfyui()) as url:
+        one = tree.verify("--only", "comfyui", COMFYUI_URL=url, GRAPH_OPTIONS="easycache")
+        every = tree.verify("--only", "comfyui", COMFYUI_URL=url, MODEL_SETS="default,fast,upscale")
+    assert one.of("choices").found.startswith("all 5 models")
+    assert one.of("nodes").found.startswith("all 20 node classes")
+    # What was recorded of a ComfyUI has the default set's models only.
+    missing = {model.name for model in catalogue.load(catalogue.all_sets(), {})} - {model.name for model in MODELS}
+    assert all(name in every.of("choices").found for name in missing)
 
 
 def test_the_preview_engine_is_not_passed_off_as_comfyui(tree: Tree) -> None:

@@ -32,7 +32,7 @@ class Event:
     """Something ComfyUI says about a prompt."""
 
     kind: str
-    """`cached`, `node` (it starts), `step` (in a node), `saved` or `ended`"""
+    """`cached`, `node` (it starts), `step` (in a node), `saved`, `ending` or `ended` (history has it)"""
     node: str | None = None
     step: int = 0
     steps: int = 0
@@ -136,6 +136,6 @@ def _translate(kind: str, data: Mapping[str, Any]) -> Event | None:
         return Event("cached", nodes=tuple(map(str, data["nodes"])))
     if kind == "executed":
         return Event("saved", files=tuple(saved_files({str(data["node"]): data["output"] or {}})))
-    if kind in _FINAL or kind == "executing":
-        return Event("ended")
-    return None
+    if kind in _FINAL:
+        return Event("ending")
+    return Event("ended") if kind == "executing" else None

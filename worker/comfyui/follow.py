@@ -51,6 +51,8 @@ def follow(
         if event:
             watch.note(event)
             on_event(event)
+            if event.kind == "ending":
+                continue  # history follows with the next message: a look now would only be in its way
         if watch.due(events.connected) and (outcome := watch.look()):
             return _files(outcome, prompt)
         watch.check_limits()
@@ -96,7 +98,7 @@ class _Watch:
     def note(self, event: Event) -> None:
         """A sign of work; a final one makes the next looks come at once."""
         self._moved, self._pending = time.monotonic(), False
-        if event.kind == "ended" and not self._eager_until:
+        if event.kind in {"ending", "ended"} and not self._eager_until:
             self._eager_until = self._moved + EAGER
 
     def due(self, connected: bool) -> bool:

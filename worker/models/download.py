@@ -73,6 +73,7 @@ def _fetch_from_hub(source: HubPath, staging: Path, settings: ModelSettings) -> 
 
     shutil.rmtree(staging, ignore_errors=True)  # it never goes on with what a killed download left
     disable_progress_bars()
+    logging.getLogger("huggingface_hub").handlers.clear()  # its lines come by the root's handler already
     try:
         path = hf_hub_download(
             source.repository,

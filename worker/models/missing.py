@@ -16,7 +16,7 @@ def explain(names: Collection[object]) -> ModelMissing | None:
     listed = ", ".join(describe(model) for model in files)
     return ModelMissing(
         f"this endpoint does not have {listed}: its operator adds {','.join(sets)} to MODEL_SETS; "
-        "until then ask for another preset, without upscale",
+        f"until then {'leave upscale out' if list(sets) == ['upscale'] else 'ask for another preset'}",
         files=[str(model.path) for model in files],
     )
 
