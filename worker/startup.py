@@ -47,7 +47,7 @@ def refuse_silencers(settings: Settings, arguments: list[str]) -> None:
 def check_models(settings: Settings, end: float) -> None:
     """Return once builder.sh says that all models are in place, if it brings them.
 
-    Raises ModelError with its reason, or when it has said nothing by `end`, a time.monotonic(). Raises ConfigError where
+    Raises ModelError with its reason, or when it has said nothing by `end`, a time.monotonic(); and ConfigError where
     what it brings are not the default preset's models.
     """
     fault = presets.find_fault(settings.default_preset, config.load_models().sets)
