@@ -119,7 +119,8 @@ class _Run:
         picture = self._load(source, field, as_sent=False)
         width, height = wanted.size(picture.width, picture.height)
         clip = wanted.clip_size(width, height)
-        fit.check(*clip, wanted.num_frames, stats["devices"][0]["vram_total"], self._settings.clip_limits)
+        if limits := self._settings.clip_limits:
+            fit.check(*clip, wanted.num_frames, stats["devices"][0]["vram_total"], limits)
         if warning := wanted.crop_warning(picture.width, picture.height):
             self._warnings.append(warning)
         if wanted.fit == "pad":

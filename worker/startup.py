@@ -50,10 +50,11 @@ def check_models(settings: Settings, end: float) -> None:
     Raises ModelError with its reason, or when it has said nothing by `end`, a time.monotonic(); and ConfigError where
     what it brings are not the default preset's models.
     """
-    fault = presets.find_fault(settings.default_preset, config.load_models().sets)
-    if settings.models_state and fault:
+    if settings.models_state is None:
+        return
+    if fault := presets.find_fault(settings.default_preset, config.load_models().sets):
         raise ConfigError(fault)
-    while settings.models_state and (state := _read(settings.models_state)) != "ready":
+    while (state := _read(settings.models_state)) != "ready":
         if state:
             raise ModelError(state)
         if time.monotonic() > end:
