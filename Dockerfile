@@ -60,7 +60,7 @@ COPY requirements requirements
 COPY checks checks
 COPY worker worker
 # Of the stand-ins, only the endpoint and its page: here it is ComfyUI that answers, never the preview engine.
-COPY local/__init__.py local/
+COPY local/__init__.py local/laptop.py local/
 COPY local/endpoint local/endpoint
 COPY local/page local/page
 COPY comfyui_nodes /comfyui/custom_nodes/hunyuan_worker

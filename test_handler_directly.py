@@ -47,13 +47,15 @@ def run_handler(job: dict[str, Any], log: Path) -> object:
     """The handler's answer, with a ComfyUI or the preview engine for it to talk to; the worker logs to `log`."""
     # Here, since the worker's libraries take a second to load that --help and a wrong option need not wait for.
     import handler
+    from local import laptop
     from worker import config
     from worker.errors import WorkerError
 
     try:
         settings = config.load()
         logging.basicConfig(filename=log, level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
-        with handler.local_comfyui(settings), ProgressBar() as bar:
+        with laptop.comfyui(settings.comfyui_url) as variables, ProgressBar() as bar:
+            config.export(variables)
             return asyncio.run(_watch(handler.handler(job), bar))
     except WorkerError as error:
         raise RunError(f"{error.message} (log: {log})") from error

@@ -23,7 +23,7 @@ from pathlib import Path
 import requests
 
 from local import endpoint as platform
-from worker.models.catalogue import load
+from worker.catalogue import load
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 600  # seconds of one start

@@ -22,10 +22,11 @@ from typing import Any
 from bench import gpu_report, pictures, real_comfyui, stages, weights
 from bench.jobs import Jobs
 from bench.real_comfyui import MemoryLog, Running
+from worker import catalogue
+from worker.catalogue import PRESETS
 from worker.comfyui import ComfyUI
 from worker.errors import WorkerError
-from worker.models import catalogue
-from worker.presets import CAN_UPSCALE, PRESETS
+from worker.input.request import CAN_UPSCALE
 
 UPSCALED = "+1080p"
 VARIANTS = (*PRESETS, *(name + UPSCALED for name in CAN_UPSCALE))
@@ -82,8 +83,8 @@ def measure(running: Running, log: MemoryLog, jobs: Jobs, rounds: int, reference
         reference.extend(exact.frames)
     spans = [span for job in (cold, *warm) for span in job.recording.spans()]
     return {
-        "size": cold.size,
-        "clip_size": cold.wanted.clip_size(*cold.size),
+        "size": cold.form.sampled,
+        "clip_size": cold.form.size,
         "frames": cold.wanted.num_frames,
         "steps": cold.wanted.steps,
         "boot": running.boot_seconds,

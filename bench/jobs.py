@@ -13,19 +13,21 @@ from typing import Any
 from bench import pictures
 from bench.real_comfyui import Running
 from bench.stages import Message, Recording
-from worker import config, request, workflow
-from worker.comfyui import ComfyUI, Events, Limits, Prompt, SavedFile, clear, follow, stop
+from worker import config
+from worker.comfyui import ComfyUI, Limits, Prompt, Scope, execute
+from worker.graph import FRAME_SAVER, fill
+from worker.input import request
 
-STALL = 3600.0  # seconds: a compiler or a slow disk shows no sign of work
-SETTINGS = config.load({"MAX_FRAMES": "1000"})
+STALL, STOP = 3600.0, 60.0  # seconds: a compiler or a slow disk shows no sign of work
+SETTINGS = config.read({"MAX_FRAMES": "1000"})
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job: what it asked for, the size in which it is sampled, ComfyUI's messages, and the frames that it saved."""
+    """One job: what it asked for, the clip's form, ComfyUI's messages, and the frames that it saved."""
 
     wanted: request.Request
-    size: tuple[int, int]
+    form: request.Form
     recording: Recording
     frames: tuple[bytes, ...]
 
@@ -36,50 +38,33 @@ class Jobs:
     def __init__(self, comfyui: Running, fields: Mapping[str, Any], graph_options: Sequence[str]) -> None:
         self._running, self._fields, self._options = comfyui, fields, graph_options
         with closing(ComfyUI(comfyui.url)) as client:
-            self._frame_saver = client.has_node(workflow.FRAME_SAVER)
+            self._frame_saver = client.has_node(FRAME_SAVER)
 
     def run(self, number: int, **fields: Any) -> Job:
         """Job `number`, whose prompt, picture and seed no other has; nothing of it is left in ComfyUI's folders."""
         given = {"prompt": f"the rocket lifts off, take {number}", "seed": number, **self._fields, **fields}
         wanted = request.parse({"image": "uploaded below", **given}, SETTINGS)
-        size = wanted.size(*pictures.SIZE)
-        scope = f"bench-{uuid.uuid4().hex}"
-        files: tuple[SavedFile, ...] = ()
-        try:
-            with closing(ComfyUI(self._running.url)) as client:
-                graph = workflow.fill(
-                    wanted,
-                    image_name=client.upload(pictures.photograph(number), "image.png", scope),
-                    width=size[0],
-                    height=size[1],
-                    prefix=scope,
-                    frame_saver=self._frame_saver,
-                    options=self._options,
-                )
-                prompt = Prompt(str(uuid.uuid4()), graph)
-                files = _run(client, prompt)
-                frames = tuple(client.fetch(file) for file in files if file.node_id == graph.frames_node)
-        finally:
-            clear(self._running.base, scope, files)
+        form = wanted.form(*pictures.SIZE)
+        limits = Limits(float("inf"), STALL, STOP, threading.Event())
+        with closing(ComfyUI(self._running.url)) as client, Scope(self._running.base) as scope:
+            filled = fill(
+                wanted,
+                form,
+                image_name=client.upload(pictures.photograph(number), "image.png", scope.name),
+                prefix=scope.name,
+                frame_saver=self._frame_saver,
+                options=self._options,
+            )
+            prompt = Prompt(str(uuid.uuid4()), filled)
+            files = execute(client, prompt, limits, scope, lambda _: None)
+            frames = tuple(client.fetch(file) for file in files if file.node_id == filled.frames_node)
         messages = tuple(_read_messages(self._running.events, prompt))
-        return Job(wanted, size, Recording(messages), frames)
+        return Job(wanted, form, Recording(messages), frames)
 
     def run_together(self, *numbers: int) -> list[Job]:
         """Jobs queued at once, in the order in which ComfyUI ran them."""
         with ThreadPoolExecutor(len(numbers)) as pool:
             return sorted(pool.map(self.run, numbers), key=lambda job: job.recording.started)
-
-
-def _run(client: ComfyUI, prompt: Prompt) -> tuple[SavedFile, ...]:
-    client_id = uuid.uuid4().hex
-    limits = Limits(float("inf"), STALL, threading.Event())
-    with Events(client.url, client_id) as events:
-        try:
-            client.queue(prompt, client_id)
-            return follow(client, events, prompt, limits, lambda _: None)
-        except BaseException:
-            stop(client, prompt.id, timeout=60)
-            raise
 
 
 def _read_messages(path: Path, prompt: Prompt) -> Iterator[Message]:

@@ -25,7 +25,8 @@ import requests
 import websocket
 from PIL import Image
 
-from worker import config, job, request, workflow
+from worker import config, graph, job
+from worker.input import request
 
 POLL = 2.0
 LIMIT_MB = 10.0
@@ -35,7 +36,7 @@ Client = Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]
 
 def worker(url: str, job_input: dict[str, Any], home: str = "") -> tuple[str, dict[str, Any]]:
     """The worker's own job; returns prompt id and answer. `home`: ComfyUI's folder, which it has in its container."""
-    settings = config.load({"COMFYUI_URL": url, "COMFYUI_DIR": home})
+    settings = config.read({"COMFYUI_URL": url, "COMFYUI_DIR": home})
     answer = job.run({"id": "bench", "input": job_input}, settings, lambda _: None, threading.Event())
     return answer["prompt_id"], answer
 
@@ -67,12 +68,12 @@ def listener(url: str, job_input: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def queue(url: str, job_input: dict[str, Any], client_id: str) -> str:
     """Upload the picture and queue the default graph, filled as the worker fills it."""
-    wanted = request.parse(job_input, config.load({}))
+    wanted = request.parse(job_input, config.read({}))
     picture = base64.b64decode(job_input["image"])
     name = f"{uuid.uuid4().hex}.png"
     requests.post(f"{url}/upload/image", files={"image": (name, picture)}, timeout=30).raise_for_status()
-    graph = workflow.fill(wanted, image_name=name, width=wanted.width, height=wanted.height, prefix=uuid.uuid4().hex)
-    answer = requests.post(f"{url}/prompt", json={"prompt": graph.nodes, "client_id": client_id}, timeout=30)
+    filled = graph.fill(wanted, wanted.form(1, 1), image_name=name, prefix=uuid.uuid4().hex)
+    answer = requests.post(f"{url}/prompt", json={"prompt": filled.nodes, "client_id": client_id}, timeout=30)
     return str(answer.json()["prompt_id"])
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import requests
 
 from bench import weights
-from worker.models import catalogue
+from worker.catalogue import MODEL_SETS
 
 ROOT = Path(__file__).parents[1]
 BOOT_LIMIT = 300  # seconds
@@ -196,7 +196,7 @@ def main() -> None:
     options = parser.parse_args()
     leave_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="real-comfyui-") as name:
-        weights.write_all(Path(name, "weights"), "tiny", catalogue.all_sets())
+        weights.write_all(Path(name, "weights"), "tiny", MODEL_SETS)
         make_base(base := Path(name, "base"), Path(name, "weights"), tiny=True)
         with run(read_installation(options), base, port=options.port) as running:
             print(f"pytest tests/real --comfyui {running.url} --comfyui-dir={base}", flush=True)

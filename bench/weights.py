@@ -13,9 +13,9 @@ from typing import Any
 
 from bench import layouts, safetensors
 from bench.safetensors import Tensor
-from worker import presets
+from worker import catalogue
+from worker.catalogue import MODEL_SETS, PRESETS
 from worker.errors import ConfigError
-from worker.models import catalogue
 
 Arguments = Mapping[str, Any]
 
@@ -25,8 +25,8 @@ LAYOUTS: dict[str, tuple[str, Arguments]] = {
     "byt5_small_glyphxl_fp16.safetensors": ("byt5", {}),
     "hunyuanvideo15_vae_fp16.safetensors": ("vae", {}),
     "hunyuanvideo15_latent_upsampler_1080p.safetensors": ("upsampler", {}),
-    presets.MODEL_720P: ("transformer", {"inputs": 65, "average_velocity": False}),
-    presets.MODEL_480P_FEW_STEPS: ("transformer", {"inputs": 65, "average_velocity": True}),
+    PRESETS["balanced"].model: ("transformer", {"inputs": 65, "average_velocity": False}),
+    PRESETS["fast"].model: ("transformer", {"inputs": 65, "average_velocity": True}),
     "hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors": (
         "transformer",
         {"inputs": 98, "average_velocity": True},
@@ -75,7 +75,7 @@ def main() -> None:
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--tiny", dest="size", action="store_const", const="tiny", default="tiny", help="the default")
     sizes.add_argument("--full", dest="size", action="store_const", const="full", help="the published files' sizes")
-    parser.add_argument("--sets", default=",".join(catalogue.all_sets()), help="of worker/models.toml; default: all")
+    parser.add_argument("--sets", default=",".join(MODEL_SETS), help="of worker/catalogue.toml; default: all")
     parser.add_argument("--seed", type=int, default=0, help="the same one gives the same files")
     options = parser.parse_args()
     began = time.monotonic()

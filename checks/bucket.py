@@ -24,7 +24,7 @@ def check_bucket(place: Place) -> Iterator[Finding]:
     from worker import config
     from worker.errors import OutputFailed
 
-    bucket = config.load(place.environ).bucket
+    bucket = config.read(place.environ).bucket
     if bucket is None:
         yield Finding("bucket", "not applicable", "no bucket is set: files come in the reply")
         return
@@ -45,7 +45,7 @@ def check_bucket(place: Place) -> Iterator[Finding]:
 
 def _write_and_read(bucket: Bucket) -> bool:
     """Whether the bucket gives back what was put into it; raises OutputFailed or OSError, neither with the URL."""
-    from worker import storage
+    from worker.output import storage
 
     content = secrets.token_bytes(32)
     item = storage.Item(KEY, content, "application/octet-stream")

@@ -42,7 +42,7 @@ def check_comfyui(place: Place) -> Iterator[Finding]:
     """ComfyUI answers, knows the default graph's nodes, and has its models."""
     from worker import config
 
-    url = config.load(place.environ).comfyui_url
+    url = config.read(place.environ).comfyui_url
     stats = read_stats(url)
     if stats is None:
         yield _absence(url, place)
@@ -59,17 +59,17 @@ def check_comfyui(place: Place) -> Iterator[Finding]:
 def _read_graphs(place: Place) -> JSON:
     """The nodes of the graphs of every preset that MODEL_SETS has the models for, and of the default one."""
     from worker import config
-    from worker.presets import PRESETS, find_fault
-    from worker.request import parse
-    from worker.workflow import fill
+    from worker.catalogue import PRESETS, find_preset_fault
+    from worker.graph import fill
+    from worker.input.request import parse
 
-    settings, sets = config.load(place.environ), config.load_models(place.environ).sets
-    chosen = [name for name in PRESETS if name == settings.default_preset or not find_fault(name, sets)]
+    settings, sets = config.read(place.environ), config.read_models(place.environ).sets
+    chosen = [name for name in PRESETS if name == settings.default_preset or not find_preset_fault(name, sets)]
     jobs = [{"preset": name} for name in chosen] + ([{"upscale": "1080p"}] if "upscale" in sets else [])
     nodes: JSON = {}
     for number, job in enumerate(jobs):
         wanted = parse({"image": "-", "prompt": "-", "preset": "balanced", **job}, settings)
-        graph = fill(wanted, image_name="", width=64, height=64, prefix="", options=settings.graph_options)
+        graph = fill(wanted, wanted.form(1, 1), image_name="", prefix="", options=settings.graph_options)
         nodes |= {f"{number} {node_id}": node for node_id, node in graph.nodes.items()}
     return nodes
 

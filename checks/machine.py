@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from worker.catalogue import ModelFile
     from worker.config import ModelSettings
-    from worker.models.catalogue import ModelFile
 
 LEAST_MEMORY = 4 * 2**30
 """The SDK's own check before it takes jobs."""
@@ -46,10 +46,9 @@ class Gpu(NamedTuple):
 
 def check_models(place: Place) -> Iterator[Finding]:
     """Each model is where ComfyUI looks, whole, and of the published size."""
-    from worker import config
-    from worker.models import catalogue
+    from worker import catalogue, config
 
-    settings = config.load_models(place.environ)
+    settings = config.read_models(place.environ)
     if place.previews and not settings.target.is_dir():
         yield Finding("model", "not applicable", f"no models folder {settings.target}: the preview engine needs none")
         return
@@ -59,28 +58,27 @@ def check_models(place: Place) -> Iterator[Finding]:
 
 def check_sets(place: Place) -> Iterator[Finding]:
     """Which presets' models are there, and the setting that brings the others."""
-    from worker import config, presets
-    from worker.models import catalogue
+    from worker import catalogue, config
 
-    settings = config.load_models(place.environ)
+    settings = config.read_models(place.environ)
     if place.previews and not settings.target.is_dir():
         yield Finding("sets", "not applicable", f"no models folder {settings.target}: the preview engine needs none")
         return
-    for name in catalogue.all_sets():
+    for name in catalogue.MODEL_SETS:
         yield _check_set(name, settings)
-    if fault := presets.find_fault(config.load(place.environ).default_preset, settings.sets):
+    if fault := catalogue.find_preset_fault(config.read(place.environ).default_preset, settings.sets):
         yield Finding("sets", "fail", fault)
 
 
 def _check_set(name: str, settings: ModelSettings) -> Finding:
-    from worker.models import catalogue
-    from worker.models.missing import describe
+
+    from worker import catalogue
 
     models = catalogue.load([name], settings.urls)
     absent = [model for model in models if not (settings.target / model.path).exists()]
     if not absent:
         return Finding("sets", "ok", f"{name}: all {len(models)} files are there")
-    found = f"{name}: without {', '.join(map(describe, absent))}"
+    found = f"{name}: without {', '.join(map(str, absent))}"
     if name in settings.sets:
         return Finding("sets", "fail", found, "python -m worker.models bring")
     beside = ["default"] if name == "upscale" else []
@@ -106,7 +104,7 @@ def check_volume(place: Place) -> Iterator[Finding]:
     """The network volume is mounted and can keep models for the next worker."""
     from worker import config
 
-    volume = config.load_models(place.environ).volume
+    volume = config.read_models(place.environ).volume
     if not volume.is_dir():
         found = f"no network volume at {volume}"
         if place.on_platform:
@@ -177,7 +175,7 @@ def _read_torch(place: Place) -> str | None:
     """The version of ComfyUI's torch; None: no ComfyUI tells."""
     from worker import config
 
-    stats = read_stats(config.load(place.environ).comfyui_url)
+    stats = read_stats(config.read(place.environ).comfyui_url)
     return None if stats is None or stats["stand_in"] else str(stats["pytorch_version"])
 
 

@@ -135,19 +135,19 @@ def check_settings(place: Place) -> Iterator[Finding]:
     """Every setting of the environment can be used; raises ConfigError naming one that cannot."""
     from worker import config
 
-    config.load(place.environ)
-    config.load_models(place.environ)
+    config.read(place.environ)
+    config.read_models(place.environ)
     yield Finding("settings", "ok", "every setting can be used")
 
 
 def check_command(place: Place) -> Iterator[Finding]:
     """No command line of the container keeps the handler from taking jobs."""
-    from worker import startup
+    from worker import sdk
 
     commands = dict(_handler_commands())
-    flags = {flag for arguments in commands.values() for flag in startup.silencers(arguments)}
+    flags = {flag for arguments in commands.values() for flag in sdk.find_silencers(arguments)}
     if flags:
-        found = "; ".join(f"{flag}: {startup.SILENCERS[flag]}" for flag in sorted(flags))
+        found = "; ".join(f"{flag}: {sdk.SILENCERS[flag]}" for flag in sorted(flags))
         yield place.fault("command", found, "remove it from the container's command: no job is taken")
     elif commands:
         yield Finding("command", "ok", f"process {min(commands)} runs handler.py with nothing that keeps it from jobs")

@@ -1,7 +1,6 @@
 """What tests of several kinds share: pictures, settings, and one job run against an engine."""
 
 import base64
-import dataclasses
 import io
 import socket
 import threading
@@ -49,7 +48,7 @@ def small(**fields: Any) -> dict[str, Any]:
 def settings_for(engine: Engine, **changes: Any) -> Settings:
     """The worker's settings for this engine, `changes` applied."""
     environ = {"COMFYUI_URL": engine.url, "COMFYUI_DIR": str(engine.home or "")}
-    return dataclasses.replace(config.load(environ), **changes)
+    return config.read(environ).model_copy(update=changes)
 
 
 @pytest.fixture(name="small")

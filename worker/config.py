@@ -1,27 +1,30 @@
-"""Settings from the environment: the only room that reads or writes it."""
+"""Settings: each declared once, read from the environment, which no other module of worker/ reads or writes.
 
+A declaration has the variable's name, the default, the limits and what it does. docs/CONFIGURATION.md and
+.runpod/hub.json are made from them (`make docs`).
+"""
+
+import functools
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from worker import catalogue
 from worker.errors import ConfigError
 
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-MODEL_MODES = ("AUTO", "COPY", "LINK")
-MODEL_URLS = (
-    "HUNYUAN_UNET_URL",
-    "HUNYUAN_VAE_URL",
-    "CLIP1_URL",
-    "CLIP2_URL",
-    "CLIP_VISION_URL",
-    "HUNYUAN_FAST_UNET_URL",
-    "HUNYUAN_SR_UNET_URL",
-    "HUNYUAN_UPSAMPLER_URL",
-)
-PRESET_NAMES = ("balanced", "fast", "quality")
-GRAPH_OPTIONS = ("torch_compile", "easycache", "tiled_decode")
 BUCKET_KEYS = ("BUCKET_ENDPOINT_URL", "BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY")
 MAX_EXPIRY = 604_800  # seconds: the longest that S3 signs a URL for
 MB = 1_000_000
@@ -35,253 +38,418 @@ DENIED_NODES = (
 )
 
 
+def setting(
+    variable: str,
+    default: Any,
+    effect: str,
+    *,
+    unit: str = "",
+    allowed: str = "",
+    shown: str | None = None,
+    choices: Collection[str] = (),
+    secret: bool = False,
+    **limits: Any,
+) -> Any:
+    """Declare a setting.
+
+    unit: of a number. allowed: what a value must be, where neither limits nor choices tell. shown: the default in
+    words. choices: of a text, or of each part of a list, in any case.
+    """
+    extra: Any = {"unit": unit, "allowed": allowed, "shown": shown, "choices": list(choices)}
+    return Field(default, alias=variable, description=effect, json_schema_extra=extra, repr=not secret, **limits)
+
+
+def facts_of(model: type[BaseModel], field: str) -> dict[str, Any]:
+    """What `setting` was given for a field beside its default and limits."""
+    extra = model.model_fields[field].json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def _split(text: object) -> object:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+
+def _read_clip_limits(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    pairs = [part.split(":") for part in text.split(",") if part.strip()]
+    limits = sorted((float(memory), float(megapixels)) for memory, megapixels in pairs)
+    if not all(0 < value < float("inf") for limit in limits for value in limit):
+        raise ValueError("not above 0")
+    return tuple(limits)
+
+
+InBytes = AfterValidator(lambda megabytes: int(megabytes * MB))
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Text = Annotated[str, BeforeValidator(lambda text: text.strip())]
+Url = Annotated[Text, AfterValidator(lambda url: url.rstrip("/"))]
+ClipLimits = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_read_clip_limits)]
+HTTP: dict[str, Any] = {"pattern": r"^(https?://.|$)", "allowed": "an http:// or https:// URL"}
+NAMES = "class names or patterns, comma-separated"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class Declared(BaseModel):
+    """A group of settings, frozen; made by the variables' names or by the fields'."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, validate_default=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _match_choice(cls, value: object, info: ValidationInfo) -> object:
+        choices = {choice.lower(): choice for choice in facts_of(cls, info.field_name or "").get("choices", ())}
+        if not choices or not isinstance(value, str):
+            return value
+        several = isinstance(cls.model_fields[info.field_name or ""].default, tuple)
+        parts = [part.strip() for part in value.split(",") if part.strip()] if several else [value.strip()]
+        if unknown := [part for part in parts if part.lower() not in choices]:
+            raise ValueError(f"not a choice: {unknown}")
+        return ",".join(choices[part.lower()] for part in parts)
+
+
 @dataclass(frozen=True)
 class Bucket:
-    """An S3 bucket for finished files, and how to use it."""
+    """An S3 bucket for finished files, and how to use it: the endpoint's (BUCKET_*), or one that a job brings along."""
 
     endpoint: str
-    """BUCKET_ENDPOINT_URL: the service's URL, or the bucket's own, with the bucket's name in its host or path."""
+    """The service's URL, or the bucket's own, with the bucket's name in its host or path."""
     access_key: str = field(repr=False)
-    """BUCKET_ACCESS_KEY_ID"""
     secret_key: str = field(repr=False)
-    """BUCKET_SECRET_ACCESS_KEY"""
     name: str
-    """BUCKET_NAME; empty where the endpoint's URL holds it."""
+    """Empty where the endpoint's URL holds it."""
     prefix: str
-    """BUCKET_PREFIX: the folder in the bucket, without slashes at its ends."""
+    """The folder in the bucket, without slashes at its ends."""
     expiry: int
-    """BUCKET_EXPIRY: seconds for which the URLs of uploaded files work."""
+    """Seconds for which the URLs of uploaded files work."""
     timeout: float
-    """BUCKET_TIMEOUT: how long the upload of one clip may take, retries included."""
+    """Seconds that the upload of one clip may take, retries included."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Shared(Declared):
+    """What both programs read, the handler and `python -m worker.models`."""
+
+    volume: Path = setting(
+        "VOLUME_DIR", Path("/runpod-volume"), "where the network volume is mounted", allowed="a folder"
+    )
+    log_level: str = setting("LOG_LEVEL", "INFO", "what the worker logs", choices=LOG_LEVELS)
+
+
+class Settings(Shared):
     """Every setting of the worker, read once. Sizes in bytes, times in seconds."""
 
-    has_queue: bool
-    """RUNPOD_WEBHOOK_GET_JOB: a queue to take jobs from, the platform's or the local endpoint's."""
-    realtime_port: str
-    """RUNPOD_REALTIME_PORT: makes the SDK serve HTTP instead of taking jobs."""
-    comfyui_url: str
-    """COMFYUI_URL: by default COMFYUI_PORT of this machine."""
-    comfyui_dir: Path | None
-    """COMFYUI_DIR: holds ComfyUI's input, output and temp folders; None: this worker cannot reach its files."""
-    comfyui_log: Path | None
-    """COMFYUI_LOG: ComfyUI's output, quoted when ComfyUI dies; None: nothing here starts ComfyUI and keeps it up."""
-    models_state: Path | None
-    """MODELS_STATE: what builder.sh says of the models; None: nothing here brings them."""
-    boot_timeout: float
-    """COMFYUI_BOOT_TIMEOUT: how long ComfyUI may take to answer before the worker reports itself unfit."""
-    init_timeout: float
-    """BOOT_TIMEOUT: the same for models and warm-up, from the handler's start."""
-    warmup: bool
-    """WARMUP: whether a tiny job runs before the first of the queue, so that the models are loaded when that comes."""
-    job_timeout: float
-    """JOB_TIMEOUT: a job's deadline, from its start."""
-    stall_timeout: float
-    """STALL_TIMEOUT: how long a running job may show no sign of work."""
-    stop_timeout: float
-    """STOP_TIMEOUT: how long ComfyUI may take to stop a prompt before the worker asks to be replaced."""
-    reply_limit: int | None
-    """REPLY_LIMIT_MB, in bytes; None: the platform's 10 MB (/run) or 20 MB (/runsync)."""
-    bucket: Bucket | None
-    """BUCKET_*: where finished files go; None: into the reply."""
-    bucket_expiry: int
-    """BUCKET_EXPIRY, for a bucket that a job brings along too."""
-    bucket_timeout: float
-    """BUCKET_TIMEOUT, for a bucket that a job brings along too."""
-    volume: Path
-    """VOLUME_DIR: where the network volume is mounted, if there is one."""
-    volume_id: str
-    """RUNPOD_VOLUME_ID: the network volume's name as a bucket of RunPod's S3 API."""
-    datacenter: str
-    """RUNPOD_DC_ID: where the volume, and so its S3 API, is."""
-    max_image_bytes: int
-    """MAX_IMAGE_MB, in bytes"""
-    max_image_pixels: int
-    """MAX_IMAGE_MEGAPIXELS, in pixels"""
-    max_frames: int
-    """MAX_FRAMES"""
-    default_preset: str
-    """DEFAULT_PRESET: for a job that names none."""
-    clip_limits: tuple[tuple[float, float], ...]
-    """CLIP_LIMITS: (GPU memory in GB, most megapixels of a whole clip from there on), by memory; empty: any clip."""
-    graph_options: tuple[str, ...]
-    """GRAPH_OPTIONS: what is changed in the worker's own graphs."""
-    concurrency: int
-    """WORKER_CONCURRENCY: jobs taken at once; ComfyUI runs their prompts one after the other."""
-    nodes_allow: tuple[str, ...]
-    """WORKFLOW_NODES_ALLOW: patterns of the only node classes that a caller's workflow may use; empty: any."""
-    nodes_deny: tuple[str, ...]
-    """WORKFLOW_NODES_DENY: patterns of those that it may not, also when allowed; default DENIED_NODES."""
-    local_host: str
-    """LOCAL_HOST: where the local endpoint listens."""
-    local_port: int
-    """LOCAL_PORT"""
-    log_level: str
-    """LOG_LEVEL"""
-    sdk_log_level: str
-    """RUNPOD_LOG_LEVEL: by default INFO, as at DEBUG the SDK logs the ends of every reply."""
+    # Jobs
+    max_frames: int = setting("MAX_FRAMES", 129, "the most `num_frames` that a job may ask for", ge=1, le=1000)
+    default_preset: str = setting(
+        "DEFAULT_PRESET",
+        "balanced",
+        "the [preset](PRESETS.md) of a job that names none; its models must be in MODEL_SETS",
+        choices=catalogue.PRESETS,
+    )
+    clip_limits: ClipLimits = setting(
+        "CLIP_LIMITS",
+        (),
+        "the largest clip, width x height x frames, by GPU memory: `24:50,48:120` takes 50 megapixels on GPUs from "
+        "24 GB on, 120 from 48 GB on ([why](PRESETS.md#what-fits-a-gpu))",
+        allowed="GB:MEGAPIXELS, comma-separated, as in 24:50,48:120",
+    )
+    graph_options: Names = setting(
+        "GRAPH_OPTIONS",
+        (),
+        "changes in the worker's own graphs: [which does what](PRESETS.md#change-the-graph)",
+        choices=catalogue.GRAPH_OPTIONS,
+    )
+    job_timeout: float = setting(
+        "JOB_TIMEOUT",
+        3600,
+        "a job's deadline, from its start; keep the endpoint's execution timeout above it",
+        unit="s",
+        ge=1,
+        le=86400,
+    )
+    stall_timeout: float = setting(
+        "STALL_TIMEOUT",
+        900,
+        "how long a running job may show no sign of work; loading models on a slow disk is one node",
+        unit="s",
+        ge=1,
+        le=86400,
+    )
+    stop_timeout: float = setting(
+        "STOP_TIMEOUT",
+        120,
+        "how long ComfyUI may take to stop a job before the worker asks to be replaced",
+        unit="s",
+        ge=1,
+        le=3600,
+    )
+    max_image_bytes: Annotated[float, InBytes] = setting(
+        "MAX_IMAGE_MB", 20, "the largest image, as a file", unit="MB", ge=0.001, le=1000
+    )
+    max_image_pixels: Annotated[float, InBytes] = setting(
+        "MAX_IMAGE_MEGAPIXELS", 64, "the largest image, width times height", unit="megapixels", ge=0.001, le=1000
+    )
+    concurrency: int = setting(
+        "WORKER_CONCURRENCY",
+        1,
+        "jobs taken at once; ComfyUI runs their prompts one after the other",
+        unit="jobs",
+        ge=1,
+        le=8,
+    )
+    nodes_allow: Names = setting(
+        "WORKFLOW_NODES_ALLOW",
+        (),
+        "the only node classes that a caller's workflow may use; unset: any",
+        allowed=NAMES,
+    )
+    nodes_deny: Names = setting(
+        "WORKFLOW_NODES_DENY",
+        DENIED_NODES,
+        "node classes that a caller's workflow may not use, also when allowed: those that run code or leave ComfyUI's "
+        "folders",
+        allowed=NAMES,
+        shown="a list in `worker/config.py`",
+    )
+
+    # Files and where they go
+    reply_limit: Annotated[float, InBytes] = setting(
+        "REPLY_LIMIT_MB",
+        0,
+        "the longest reply; 0: RunPod's own limits ([API.md](API.md#sizes-and-limits))",
+        unit="MB",
+        ge=0,
+        le=1000,
+    )
+    bucket_endpoint: Url = setting(
+        "BUCKET_ENDPOINT_URL",
+        "",
+        "an S3 bucket for finished files: the service's URL, or the bucket's own; with it go the two keys",
+        **HTTP,
+    )
+    bucket_access_key: Text = setting("BUCKET_ACCESS_KEY_ID", "", "its access key", secret=True)
+    bucket_secret_key: Text = setting("BUCKET_SECRET_ACCESS_KEY", "", "its secret key", secret=True)
+    bucket_name: Text = setting(
+        "BUCKET_NAME",
+        "",
+        "its name, where the URL does not hold it",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        allowed="letters, digits, dots, hyphens and underscores",
+    )
+    bucket_prefix: Annotated[Text, AfterValidator(lambda text: text.strip("/"))] = setting(
+        "BUCKET_PREFIX",
+        "",
+        "the folder in it",
+        pattern=r"^[A-Za-z0-9_./-]*$",
+        allowed="letters, digits, dots, hyphens, underscores and slashes",
+    )
+    bucket_expiry: int = setting(
+        "BUCKET_EXPIRY", MAX_EXPIRY, "how long the URLs of uploaded files work", unit="s", ge=60, le=MAX_EXPIRY
+    )
+    bucket_timeout: float = setting(
+        "BUCKET_TIMEOUT", 300, "how long the upload of one clip may take", unit="s", ge=1, le=3600
+    )
+    volume_id: str = setting(
+        "RUNPOD_VOLUME_ID", "", "the volume's name in RunPod's S3 API", shown="set by the platform"
+    )
+    datacenter: str = setting("RUNPOD_DC_ID", "", "the data center of that API", shown="set by the platform")
+
+    # ComfyUI
+    comfyui_url: Url = setting(
+        "COMFYUI_URL",
+        "http://127.0.0.1:8188",
+        "where the worker finds ComfyUI; by default its port is COMFYUI_PORT",
+        **HTTP,
+    )
+    comfyui_dir: Path | None = setting(
+        "COMFYUI_DIR",
+        None,
+        "ComfyUI's folder, where jobs' files are removed; the image and `builder.sh` have `/comfyui`",
+        allowed="a folder",
+    )
+    comfyui_log: Path | None = setting(
+        "COMFYUI_LOG",
+        None,
+        "its output beside the container's log, quoted when it dies; `builder.sh` has `/tmp/comfyui.log`",
+        allowed="a file",
+    )
+    boot_timeout: float = setting(
+        "COMFYUI_BOOT_TIMEOUT",
+        300,
+        "how long ComfyUI may take to answer; in the container BOOT_TIMEOUT",
+        unit="s",
+        ge=1,
+        le=3600,
+    )
+
+    # The container and its log
+    init_timeout: float = setting(
+        "BOOT_TIMEOUT",
+        400,
+        "when the boot is given up, to say why; `builder.sh` has RUNPOD_INIT_TIMEOUT less 20",
+        unit="s",
+        ge=1,
+        le=86400,
+    )
+    warmup: bool = setting(
+        "WARMUP",
+        False,
+        "1: a tiny job runs before the first of the queue, so that the models are loaded when that comes",
+        allowed="0 or 1",
+        shown="0",
+    )
+    models_state: Path | None = setting(
+        "MODELS_STATE",
+        None,
+        "where `builder.sh` tells the handler of the models: it has `/tmp/models.state`",
+        allowed="a file",
+    )
+    sdk_log_level: str = setting(
+        "RUNPOD_LOG_LEVEL",
+        "INFO",
+        "what the SDK logs; at DEBUG it logs the ends of every reply",
+        allowed="the SDK's levels",
+    )
+
+    # A laptop
+    local_port: int = setting("LOCAL_PORT", 8000, "where the local endpoint listens", ge=1, le=65535)
+    local_host: str = setting(
+        "LOCAL_HOST",
+        "localhost",
+        "the same; the image has `0.0.0.0` for `docker run -p`",
+        allowed="an address",
+    )
+    queue_url: str = setting(
+        "RUNPOD_WEBHOOK_GET_JOB",
+        "",
+        "the queue's address; without it the worker starts a local endpoint",
+        shown="set by the platform",
+    )
+    realtime_port: str = setting(
+        "RUNPOD_REALTIME_PORT",
+        "",
+        "refused: it keeps the handler from being called ([SOLUTION.md](SOLUTION.md))",
+    )
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether there is a queue to take jobs from, the platform's or the local endpoint's."""
+        return bool(self.queue_url)
+
+    @property
+    def bucket(self) -> Bucket | None:
+        """Where finished files go; None: into the reply."""
+        if not self.bucket_endpoint:
+            return None
+        keys = (self.bucket_access_key, self.bucket_secret_key)
+        where = (self.bucket_name, self.bucket_prefix)
+        return Bucket(self.bucket_endpoint, *keys, *where, self.bucket_expiry, self.bucket_timeout)
 
 
-def load(environ: Mapping[str, str] = os.environ) -> Settings:
+class ModelSettings(Shared):
+    """Where the models come from and where they go."""
+
+    sets: Names = setting(
+        "MODEL_SETS",
+        ("default",),
+        "which sets of `worker/catalogue.toml` are brought: `default` for the presets balanced and quality, `fast` for "
+        "fast, `upscale` beside default",
+        choices=catalogue.MODEL_SETS,
+    )
+    target: Path = setting(
+        "MODELS_DIR",
+        Path("/comfyui/models"),
+        "ComfyUI's models folder; by default `models` in COMFYUI_DIR",
+        allowed="a folder",
+    )
+    mode: str = setting(
+        "MODELS_MODE",
+        "AUTO",
+        "copy from the volume, link to it, or copy where there is room",
+        choices=("AUTO", "COPY", "LINK"),
+    )
+    streams: int = setting("MODELS_STREAMS", 8, "reads in flight at once while copying", unit="reads", ge=1, le=64)
+    hub: Url = setting("HF_ENDPOINT", "https://huggingface.co", "a mirror of the hub", **HTTP)
+    token: str = setting("HF_TOKEN", "", "token for downloads from the Hugging Face hub", secret=True)
+    urls: dict[str, Annotated[Url, Field(pattern=HTTP["pattern"])]] = Field(default_factory=dict)
+    """By variable, the URLs that replace the catalogue's."""
+
+
+@functools.cache
+def load() -> Settings:
+    """The settings of this process, read once; raises ConfigError like `read`."""
+    return read(os.environ)
+
+
+def read(environ: Mapping[str, str]) -> Settings:
     """Read the settings; raises ConfigError naming the variable, its value and what is allowed."""
-    limit = _number(environ, "REPLY_LIMIT_MB", 0, 0, 1000)
-    bucket_expiry = int(_number(environ, "BUCKET_EXPIRY", MAX_EXPIRY, 60, MAX_EXPIRY))
-    bucket_timeout = _number(environ, "BUCKET_TIMEOUT", 300, 1, 3600)
-    return Settings(
-        has_queue=bool(environ.get("RUNPOD_WEBHOOK_GET_JOB")),
-        realtime_port=environ.get("RUNPOD_REALTIME_PORT", ""),
-        comfyui_url=_http_url(environ, "COMFYUI_URL", f"http://127.0.0.1:{environ.get('COMFYUI_PORT') or 8188}"),
-        comfyui_dir=_path(environ, "COMFYUI_DIR"),
-        comfyui_log=_path(environ, "COMFYUI_LOG"),
-        models_state=_path(environ, "MODELS_STATE"),
-        boot_timeout=_number(environ, "COMFYUI_BOOT_TIMEOUT", 300, 1, 3600),
-        init_timeout=_number(environ, "BOOT_TIMEOUT", 400, 1, 86400),
-        warmup=bool(_number(environ, "WARMUP", 0, 0, 1)),
-        job_timeout=_number(environ, "JOB_TIMEOUT", 3600, 1, 86400),
-        stall_timeout=_number(environ, "STALL_TIMEOUT", 900, 1, 86400),
-        stop_timeout=_number(environ, "STOP_TIMEOUT", 120, 1, 3600),
-        reply_limit=int(limit * MB) or None,
-        bucket=_bucket(environ, bucket_expiry, bucket_timeout),
-        bucket_expiry=bucket_expiry,
-        bucket_timeout=bucket_timeout,
-        volume=_volume(environ),
-        volume_id=environ.get("RUNPOD_VOLUME_ID", ""),
-        datacenter=environ.get("RUNPOD_DC_ID", ""),
-        max_image_bytes=int(_number(environ, "MAX_IMAGE_MB", 20, 0.001, 1000) * MB),
-        max_image_pixels=int(_number(environ, "MAX_IMAGE_MEGAPIXELS", 64, 0.001, 1000) * 1e6),
-        max_frames=int(_number(environ, "MAX_FRAMES", 129, 1, 1000)),
-        default_preset=_choice(environ, "DEFAULT_PRESET", "balanced", PRESET_NAMES),
-        clip_limits=_clip_limits(environ),
-        graph_options=_graph_options(environ),
-        concurrency=int(_number(environ, "WORKER_CONCURRENCY", 1, 1, 8)),
-        nodes_allow=_names(environ, "WORKFLOW_NODES_ALLOW", ""),
-        nodes_deny=_names(environ, "WORKFLOW_NODES_DENY", DENIED_NODES),
-        local_host=environ.get("LOCAL_HOST") or "localhost",
-        local_port=int(_number(environ, "LOCAL_PORT", 8000, 1, 65535)),
-        log_level=_choice(environ, "LOG_LEVEL", "INFO", LOG_LEVELS),
-        sdk_log_level=environ.get("RUNPOD_LOG_LEVEL") or "INFO",
-    )
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """Where the models come from and where they go, read once."""
-
-    sets: tuple[str, ...]
-    """MODEL_SETS: names of the sets of models.toml to bring."""
-    target: Path
-    """MODELS_DIR: ComfyUI's models folder; default COMFYUI_DIR/models."""
-    volume: Path
-    """VOLUME_DIR: where the network volume is mounted."""
-    mode: str
-    """MODELS_MODE: COPY, LINK, or AUTO, which links where a copy has no room."""
-    streams: int
-    """MODELS_STREAMS: reads in flight at once."""
-    urls: Mapping[str, str]
-    """HUNYUAN_UNET_URL, HUNYUAN_VAE_URL, CLIP1_URL, CLIP2_URL, CLIP_VISION_URL: those that are set."""
-    hub: str
-    """HF_ENDPOINT: the Hugging Face hub or a mirror of it."""
-    token: str = field(repr=False)
-    """HF_TOKEN"""
-    log_level: str
-    """LOG_LEVEL"""
-
-
-def load_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
-    """Read the models' settings; raises ConfigError like `load`."""
-    comfyui_dir = Path(environ.get("COMFYUI_DIR") or "/comfyui")
-    return ModelSettings(
-        sets=_names(environ, "MODEL_SETS", "default"),
-        target=Path(environ.get("MODELS_DIR") or comfyui_dir / "models"),
-        volume=_volume(environ),
-        mode=_choice(environ, "MODELS_MODE", "AUTO", MODEL_MODES),
-        streams=int(_number(environ, "MODELS_STREAMS", 8, 1, 64)),
-        urls={name: _http_url(environ, name, "") for name in MODEL_URLS if environ.get(name)},
-        hub=_http_url(environ, "HF_ENDPOINT", "https://huggingface.co"),
-        token=environ.get("HF_TOKEN", ""),
-        log_level=_choice(environ, "LOG_LEVEL", "INFO", LOG_LEVELS),
-    )
-
-
-def export(values: Mapping[str, str]) -> None:
-    """Set environment variables that this process, the SDK in it or its children have yet to read."""
-    os.environ.update(values)
-
-
-def _bucket(environ: Mapping[str, str], expiry: int, timeout: float) -> Bucket | None:
-    """The bucket, if it is set at all; the names are those of the runpod SDK and worker-comfyui, as is its default."""
-    endpoint, access_key, secret_key = (environ.get(name, "").strip() for name in BUCKET_KEYS)
-    name, prefix = (environ.get(name, "").strip().strip("/") for name in ("BUCKET_NAME", "BUCKET_PREFIX"))
-    if not (endpoint or access_key or secret_key):
-        return None
-    if not (endpoint and access_key and secret_key):
+    port = environ.get("COMFYUI_PORT") or "8188"
+    settings = _read(Settings, {"COMFYUI_URL": f"http://127.0.0.1:{port}"} | _given(environ))
+    if 0 < sum(bool(environ.get(name, "").strip()) for name in BUCKET_KEYS) < len(BUCKET_KEYS):
         raise ConfigError(f"a bucket needs all of {', '.join(BUCKET_KEYS)}; or set none, and files come in the reply")
-    for variable, value in (("BUCKET_NAME", name), ("BUCKET_PREFIX", prefix.replace("/", ""))):
-        if not re.fullmatch(r"[\w.-]*", value, re.ASCII):
-            raise ConfigError(f"{variable}={value!r} may have letters, digits, dots, hyphens and underscores")
-    endpoint = _http_url(environ, "BUCKET_ENDPOINT_URL", "")
-    return Bucket(endpoint, access_key, secret_key, name, prefix, expiry, timeout)
+    return settings
 
 
-def _path(environ: Mapping[str, str], name: str) -> Path | None:
-    return Path(environ[name]) if environ.get(name) else None
-
-
-def _volume(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("VOLUME_DIR") or "/runpod-volume")
-
-
-def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
-    text = environ.get(name) or str(default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise ConfigError(f"{name}={text!r} must be a number from {low} to {high}; default {default}")
-    return value
-
-
-def _names(environ: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
-    names = (part.strip() for part in (environ.get(name) or default).split(","))
-    return tuple(part for part in names if part)
-
-
-def _choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
-    text = environ.get(name) or default
-    for value in allowed:
-        if value.lower() == text.lower():
-            return value
-    raise ConfigError(f"{name}={text!r} must be one of {', '.join(allowed)}; default {default}")
-
-
-def _clip_limits(environ: Mapping[str, str]) -> tuple[tuple[float, float], ...]:
-    text = environ.get("CLIP_LIMITS", "")
-    try:
-        pairs = [tuple(map(float, part.split(":"))) for part in text.split(",") if part.strip()]
-        limits = sorted((memory, megapixels) for memory, megapixels in pairs)
-        if all(0 < value < float("inf") for limit in limits for value in limit):
-            return tuple(limits)
-    except ValueError:
-        pass
-    raise ConfigError(
-        f"CLIP_LIMITS={text!r} must be GB:MEGAPIXELS by commas, as in 24:50,48:120: on GPUs with that much memory, "
-        "the most megapixels (width x height x frames) of a clip"
+def read_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
+    """Read the models' settings; raises ConfigError like `read`."""
+    given = _given(environ)
+    if folder := given.get("COMFYUI_DIR"):
+        given = {"MODELS_DIR": f"{folder}/models"} | given
+    return _read(
+        ModelSettings, {**given, "urls": {name: given[name] for name in catalogue.MODEL_URLS if name in given}}
     )
 
 
-def _graph_options(environ: Mapping[str, str]) -> tuple[str, ...]:
-    names = _names(environ, "GRAPH_OPTIONS", "")
-    if unknown := set(names) - set(GRAPH_OPTIONS):
-        raise ConfigError(f"GRAPH_OPTIONS: {', '.join(sorted(unknown))} must be of {', '.join(GRAPH_OPTIONS)}")
-    return names
+def export(values: Mapping[str, str]) -> Settings:
+    """Set environment variables for the SDK and for children, which have yet to read them; returns the settings now."""
+    os.environ.update(values)
+    load.cache_clear()
+    return load()
 
 
-def _http_url(environ: Mapping[str, str], name: str, default: str) -> str:
-    value = (environ.get(name) or default).rstrip("/")
-    if not value.startswith(("http://", "https://")):
-        raise ConfigError(f"{name}={value!r} must start with http:// or https://; default {default}")
-    return value
+_Group = TypeVar("_Group", bound=Declared)
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What is set; an empty value counts as unset."""
+    return {name: value for name, value in environ.items() if value}
+
+
+def _read(group: type[_Group], given: Mapping[str, Any]) -> _Group:
+    names = {field.alias or name for name, field in group.model_fields.items()}
+    try:
+        return group.model_validate({name: value for name, value in given.items() if name in names})
+    except ValidationError as error:
+        raise ConfigError(_explain(group, error)) from None
+
+
+def _explain(group: type[Declared], error: ValidationError) -> str:
+    """What is wrong with the first setting that is, and what is allowed."""
+    fault = error.errors(include_url=False, include_context=False)[0]
+    variable = str(fault["loc"][-1])
+    if variable in catalogue.MODEL_URLS:
+        return f"{variable}={fault['input']!r} must be {HTTP['allowed']}"
+    name = next(name for name, field in group.model_fields.items() if field.alias == variable)
+    default = show_default(group, name) or "none"
+    return f"{variable}={str(fault['input'])!r} must be {describe(group, name)}; default {default}"
+
+
+def describe(group: type[Declared], name: str) -> str:
+    """What a setting's value must be, in words."""
+    facts, schema = facts_of(group, name), group.model_json_schema(by_alias=False)["properties"][name]
+    if facts["choices"]:
+        several = isinstance(group.model_fields[name].default, tuple)
+        return f"{'some of' if several else 'one of'} {', '.join(facts['choices'])}"
+    if "minimum" in schema:
+        kind = "a whole number" if schema["type"] == "integer" else "a number"
+        return f"{kind} from {schema['minimum']:g} to {schema['maximum']:g}"
+    return str(facts["allowed"])
+
+
+def show_default(group: type[Declared], name: str) -> str:
+    """A setting's default, as one would set it; empty: none."""
+    facts, default = facts_of(group, name), group.model_fields[name].default
+    if facts["shown"] is not None:
+        return str(facts["shown"])
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return "" if default is None else str(default)

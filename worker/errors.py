@@ -2,6 +2,7 @@
 
 WorkerError
 ├── ConfigError          config               a setting of the container cannot be used
+├── ModelError           models               a model file is missing or unfit, and nothing can replace it
 ├── InvalidInput         invalid_input        a field of the job's input is wrong
 │   └── ImageRejected    image_rejected       the picture cannot be fetched, read or used
 ├── WorkflowRejected     workflow_rejected    ComfyUI, or the worker before it, refuses the graph
@@ -17,6 +18,8 @@ WorkerError
 
 from typing import Any, ClassVar
 
+from typing_extensions import Self
+
 
 class WorkerError(Exception):
     """A fault with a code for programs, a message for people, and details for the answer (JSON values)."""
@@ -28,6 +31,10 @@ class WorkerError(Exception):
         self.message = message
         self.details = details
 
+    def adding(self, **details: Any) -> Self:
+        """The same error with more details, to be raised in its place: an error that was raised is never changed."""
+        return type(self)(self.message, **{**self.details, **details})
+
     def answer(self) -> dict[str, Any]:
         """The reply to the caller; the SDK requires `error` to be a string."""
         return {"error": f"{self.code}: {self.message}", "code": self.code, **self.details}
@@ -37,6 +44,12 @@ class ConfigError(WorkerError):
     """A setting of the container cannot be used."""
 
     code = "config"
+
+
+class ModelError(WorkerError):
+    """A model file is missing or unfit, and nothing can replace it."""
+
+    code = "models"
 
 
 class InvalidInput(WorkerError):

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from worker.config import Settings
-from worker.request import Request
+from worker.input.request import Request
 
 REF = "#/components/schemas/{model}"
 

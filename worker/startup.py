@@ -1,47 +1,41 @@
-"""Whether this worker is fit to take jobs: checked before it asks for the first one, and before each."""
+"""Whether this worker is fit to take jobs: fitness checks that the SDK runs before it asks for the first one."""
 
+import base64
+import io
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from worker import config, presets
-from worker.comfyui import ComfyUI
+from PIL import Image
+
+from worker import catalogue, config, job
+from worker.comfyui import connect, wait_for_answer
 from worker.config import Settings
-from worker.errors import ComfyUIUnavailable, ConfigError, JobCancelled
-from worker.models.catalogue import ModelError
+from worker.errors import ConfigError, ModelError
 
 log = logging.getLogger(__name__)
 
-# With any of these the SDK never asks the queue for a job, while the endpoint looks healthy.
-SILENCERS = {
-    "--rp_serve_api": "it serves the SDK's test API instead",
-    "--test_input": "it runs that one job and exits",
-}
-
 NO_COMPILE = "2.6."
 """Releases of torch without an option (guard_filter_fn) that ComfyUI 0.8.0's TorchCompileModel uses."""
+SIDE = 64  # pixels of the warm-up's clip: the least that a job may ask for
 
 
-def silencers(arguments: list[str]) -> list[str]:
-    """The flags among a command's arguments that keep the SDK from taking jobs; it takes shortened ones as well."""
-    names = [argument.split("=", maxsplit=1)[0] for argument in arguments if argument.startswith("--")]
-    return [flag for flag in SILENCERS if any(len(name) > len("--") and flag.startswith(name) for name in names)]
+def checks(settings: Settings) -> list[Callable[[], None]]:
+    """What must go well before the first job, in order; the platform is told the name of the one that fails."""
+    start = time.monotonic()
 
+    def models_in_place() -> None:
+        check_models(settings, start + settings.init_timeout)
 
-def refuse_silencers(settings: Settings, arguments: list[str]) -> None:
-    """Raise ConfigError for whatever would keep the handler from being called, naming what to remove."""
-    for flag in silencers(arguments):
-        raise ConfigError(
-            f"with {flag} this worker never takes a job: {SILENCERS[flag]}. Remove it from the container's command"
-        )
-    if settings.realtime_port:
-        raise ConfigError(
-            "with RUNPOD_REALTIME_PORT set this worker never takes a job: it serves HTTP instead. "
-            "Remove it from the endpoint's environment"
-        )
+    def comfyui_answers() -> None:
+        check_comfyui(settings, start + settings.boot_timeout)
+
+    def warm_up() -> None:
+        make_tiny_clip(settings, start + settings.init_timeout)
+
+    return [models_in_place, comfyui_answers, *([warm_up] if settings.warmup else [])]
 
 
 def check_models(settings: Settings, end: float) -> None:
@@ -52,7 +46,7 @@ def check_models(settings: Settings, end: float) -> None:
     """
     if settings.models_state is None:
         return
-    if fault := presets.find_fault(settings.default_preset, config.load_models().sets):
+    if fault := catalogue.find_preset_fault(settings.default_preset, config.read_models().sets):
         raise ConfigError(fault)
     while (state := _read(settings.models_state)) != "ready":
         if state:
@@ -67,9 +61,8 @@ def check_comfyui(settings: Settings, end: float) -> None:
 
     Raises ConfigError where it cannot run the graphs as GRAPH_OPTIONS has them.
     """
-    comfyui = ComfyUI(settings.comfyui_url)
-    stats = wait_for_comfyui(comfyui, max(end - time.monotonic(), 0))
-    comfyui.close()
+    with connect(settings.comfyui_url, settings.comfyui_log) as comfyui:
+        stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), threading.Event())
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
     if "torch_compile" in settings.graph_options and stats["pytorch_version"].startswith(NO_COMPILE):
         raise ConfigError(
@@ -78,22 +71,24 @@ def check_comfyui(settings: Settings, end: float) -> None:
         )
 
 
-def wait_for_comfyui(comfyui: ComfyUI, timeout: float, cancelled: threading.Event | None = None) -> Mapping[str, Any]:
-    """ComfyUI's stats as soon as it answers: one that died is started again and needs some seconds.
+def make_tiny_clip(settings: Settings, end: float) -> None:
+    """Make a clip of one frame, as any job makes its clip, by `end`, a time.monotonic(); raises WorkerError.
 
-    Raises ComfyUIUnavailable, with the wish for a new worker, after `timeout` seconds (COMFYUI_BOOT_TIMEOUT).
+    ComfyUI loads the models for it and keeps them.
     """
-    cancelled = cancelled or threading.Event()
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            return comfyui.stats()
-        except ComfyUIUnavailable as error:
-            if time.monotonic() > end:
-                raise ComfyUIUnavailable(f"{error.message} within {timeout:.0f} s", refresh_worker=True) from error
-            log.debug("waiting for ComfyUI: %s", error.message)
-        if cancelled.wait(0.2):
-            raise JobCancelled("the platform cancelled the job")
+    start = time.monotonic()
+    job_input = {"image": _picture(), "prompt": "still", "width": SIDE, "height": SIDE, "num_frames": 1, "steps": 1}
+    limits = {"job_timeout": max(end - start, 1.0), "bucket_endpoint": ""}
+    job.run(
+        {"id": "warm-up", "input": job_input}, settings.model_copy(update=limits), lambda _: None, threading.Event()
+    )
+    log.info("warm-up: a clip of one frame took %.1f s", time.monotonic() - start)
+
+
+def _picture() -> str:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((SIDE, SIDE)).convert("RGB").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _read(state: Path) -> str:

@@ -21,7 +21,7 @@ from tests.conftest import picture as drawn
 from tests.javascript_modules import javascript_modules
 from tests.pages import ROOT
 from tests.worker_process import Worker
-from worker.request import Request
+from worker.input.request import Request
 
 AWKWARD = 'a "quoted" $HOME `id` \\ it\'s\nnext line, Möwe 🚀'
 PICTURE = "it's a rocket.jpg"

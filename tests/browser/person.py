@@ -8,7 +8,7 @@ from playwright.sync_api import Download, Locator, Page, expect
 from worker import config, schemas
 
 SEND = "Generate"
-SHOWN: dict[str, Any] = {"schemas": schemas.components(config.load({})), "preview": True}
+SHOWN: dict[str, Any] = {"schemas": schemas.components(config.read({})), "preview": True}
 """What handler.py tells its own endpoint."""
 
 

@@ -23,10 +23,11 @@ import requests
 
 from local import engine as preview
 from tests.disks import mounted
-from worker import config, job, storage
+from worker import config, job
 from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
-from worker.storage import Item
+from worker.output import storage
+from worker.output.storage import Item
 
 KEY, SECRET = "AKIAEXAMPLEKEYID0000", "s3cr3t/of+the+bucket"
 KEYS = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}
@@ -73,7 +74,7 @@ def send(engine: preview.Engine, tmp_path: Path, small: Callable[..., dict[str, 
         s3_config = fields.pop("s3_config", None)
         here = {"COMFYUI_URL": engine.url, "COMFYUI_DIR": str(engine.home), "VOLUME_DIR": str(tmp_path / "none")}
         event = {"id": "sync-1a2b", "input": fields if "workflow" in fields else small(**fields), "s3Config": s3_config}
-        return job.run(event, config.load(here | environ), lambda _: None, cancelled or threading.Event())
+        return job.run(event, config.read(here | environ), lambda _: None, cancelled or threading.Event())
 
     return run
 

@@ -13,7 +13,6 @@ import pytest
 from local.engine import Scenario, start
 from tests.disks import mounted
 from tests.engine_process import engine_process
-from worker import fit
 from worker.comfyui import ComfyUI
 from worker.errors import (
     ComfyUIUnavailable,
@@ -25,6 +24,7 @@ from worker.errors import (
     OutputFailed,
     WorkflowRejected,
 )
+from worker.input import limits
 
 QUICK = Scenario(step_seconds=0.01)
 SLOW = '{"step_seconds": 0.2}'
@@ -120,12 +120,12 @@ class TestOutOfMemory:
 
     @pytest.mark.parametrize(("size", "frames"), [((1280, 720), 129), ((720, 1280), 25), ((64, 64), 5), ((64, 64), 1)])
     def test_what_is_suggested_is_smaller(self, size, frames):
-        words = fit.suggest(*size, frames).split()
+        words = limits.suggest(*size, frames).split()
         if "num_frames" in words:
-            assert int(words[words.index("num_frames") + 1]) <= frames * fit.SHRINK
+            assert int(words[words.index("num_frames") + 1]) <= frames * limits.SHRINK
         if "height" in words:
             width, height = int(words[words.index("width") + 1]), int(words[words.index("height") + 1])
-            assert width * height <= fit.SHRINK * size[0] * size[1]
+            assert width * height <= limits.SHRINK * size[0] * size[1]
             assert (width > height) == (size[0] > size[1])
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from local import engine as preview
 from worker.errors import InvalidInput, WorkerError, WorkflowRejected
-from worker.request import Request
+from worker.input.request import Request
 
 pytestmark = pytest.mark.timeout(7200)
 LONGEST = 60.0  # seconds: far above any of these jobs on a busy machine; a hang is longer

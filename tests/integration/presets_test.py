@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 import pytest
 from PIL import Image
+from worker.input.presets import MODEL_480P_FEW_STEPS, MODEL_720P
 
 from local import engine as preview
 from worker.errors import InvalidInput, ModelMissing
-from worker.presets import MODEL_480P_FEW_STEPS, MODEL_720P
 
 UPSAMPLER = "hunyuanvideo15_latent_upsampler_1080p.safetensors"
 

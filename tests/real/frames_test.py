@@ -12,8 +12,8 @@ from PIL import Image
 from worker import config
 from worker.comfyui import ComfyUI
 from worker.errors import JobCancelled
-from worker.request import parse
-from worker.workflow import FRAME_SAVER, fill
+from worker.graph import FRAME_SAVER, fill
+from worker.input.request import parse
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -75,7 +75,7 @@ def test_lossy_frames_show_what_save_image_shows(comfyui, run, frame_format, pic
 
 def test_the_default_graphs_frames_are_those_of_a_comfyui_without_the_node(comfyui, run, small):
     wanted = small(width=64, height=64, num_frames=6, output="frames", frame_format="png")
-    nodes = fill(parse(wanted, config.load({})), image_name="", width=64, height=64, prefix="").nodes
+    nodes = fill(parse(wanted, config.read({})), image_name="", width=64, height=64, prefix="").nodes
     plain = run(comfyui, {"workflow": nodes, "image": wanted["image"]})["outputs"][1:]
     fast, plain = (
         [opened(entry).tobytes() for entry in entries] for entries in (run(comfyui, wanted)["outputs"], plain)

@@ -6,9 +6,9 @@ import io
 import av
 import pytest
 from PIL import Image
+from worker.input.presets import CAN_UPSCALE, PRESETS
 
 from worker.errors import ModelMissing
-from worker.presets import CAN_UPSCALE, PRESETS
 
 pytestmark = pytest.mark.timeout(600)
 SIZE = {"width": 96, "height": 64}

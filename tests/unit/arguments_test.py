@@ -7,7 +7,7 @@ import pytest
 
 from client.arguments import FIELDS, add_job_options, read_job_input
 from worker import config
-from worker.request import Request, parse
+from worker.input.request import Request, parse
 
 SCHEMAS = Request.model_json_schema()["properties"]
 
@@ -39,7 +39,7 @@ def test_what_is_given_reaches_the_worker_and_what_is_left_out_is_the_workers_ch
         parser().parse_args(["--preset", "quality", "--upscale", "1080p", "--fit", "pad", "--fps", "12"])
     )
     assert set(given) == {"image", "prompt", "preset", "upscale", "fit", "fps"}
-    request = parse(given, config.load({}))
+    request = parse(given, config.read({}))
     assert (request.preset, request.steps, request.upscale, request.fit, request.fps) == (
         "quality",
         50,

@@ -10,10 +10,10 @@ from tests.pages import ROOT, codes, read, rows, tables
 from tests.unit.architecture_test import ORDER
 from worker import config, errors
 from worker.errors import ConfigError, InvalidInput
-from worker.request import RULES, Request, parse
+from worker.input.request import RULES, Request, parse
 from worker.schemas import Answer, File, Progress, Used
 
-SETTINGS = config.load({})
+SETTINGS = config.read({})
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "object": "object", "array": "list"}
 
 
@@ -111,7 +111,7 @@ class Recorded(dict[str, str]):
 
 
 def load(environ: dict[str, str]) -> tuple[object, object]:
-    return config.load(environ), config.load_models(environ)
+    return config.read(environ), config.read_models(environ)
 
 
 def settings() -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.pages import PAGES, ROOT, blocks, codes, read, rows
 from worker import config
-from worker.request import parse
+from worker.input.request import parse
 
 # Named on the pages, and somebody else's or made by a run.
 FOREIGN = {"main.py", "requirements.txt", "test_input.json", "clip.mjs", "answer.json"}
@@ -55,7 +55,7 @@ def jobs() -> list[tuple[str, Any]]:
 
 def test_every_json_block_is_json_and_every_job_in_one_is_accepted() -> None:
     inputs = [block["input"] for _, block in jobs() if isinstance(block, dict) and "input" in block]
-    assert [parse(job_input, config.load({})) for job_input in inputs]
+    assert [parse(job_input, config.read({})) for job_input in inputs]
 
 
 @functools.cache

@@ -12,8 +12,8 @@ from PIL import Image
 
 from comfyui_nodes import NODE_CLASS_MAPPINGS
 from comfyui_nodes.frames import MAX_THREADS, SUFFIXES, to_bytes, write, write_all
+from worker.graph import FRAME_SAVER
 from worker.stills import LADDERS, encode
-from worker.workflow import FRAME_SAVER
 
 Frame = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ from PIL import Image
 from bench import gpu, gpu_report, pictures, stages
 from bench.stages import Message, Recording
 from worker import config
-from worker.request import parse
-from worker.workflow import fill
+from worker.graph import fill
+from worker.input.request import parse
 
 START = 1000.0
 # Seconds since the start at which a node begins, or a step of it is done.
@@ -81,7 +81,7 @@ def test_a_peak_is_told_for_each_stage_that_has_a_sample_and_for_all() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"preset": "fast"}, {"upscale": "1080p"}], ids=str)
 def test_every_node_that_takes_time_belongs_to_a_stage(fields: dict[str, str]) -> None:
-    settings = config.load({"GRAPH_OPTIONS": "torch_compile,easycache,tiled_decode"})
+    settings = config.read({"GRAPH_OPTIONS": "torch_compile,easycache,tiled_decode"})
     request = parse({"image": "x", "prompt": "x", **fields}, settings)
     size = {"width": 720, "height": 1280}
     graph = fill(request, image_name="", prefix="", options=settings.graph_options, **size)
@@ -92,7 +92,7 @@ def test_every_node_that_takes_time_belongs_to_a_stage(fields: dict[str, str]) -
 
 
 def test_every_title_of_the_stages_is_one_of_the_graphs() -> None:
-    settings = config.load({"GRAPH_OPTIONS": "torch_compile,easycache"})
+    settings = config.read({"GRAPH_OPTIONS": "torch_compile,easycache"})
     request = parse({"image": "x", "prompt": "x", "upscale": "1080p"}, settings)
     graph = fill(request, image_name="", prefix="", width=720, height=1280, options=settings.graph_options)
     assert set(stages.STAGE_OF) <= {graph.title(node_id) for node_id in graph.nodes}
@@ -129,16 +129,16 @@ def test_only_the_weights_that_are_needed_are_made(variants: list[str], sets: li
 def test_every_variant_is_a_request_that_the_worker_takes() -> None:
     options = argparse.Namespace(frames=9, size=None, steps=None)
     for variant in gpu.VARIANTS:
-        request = parse({"image": "x", "prompt": "x", **gpu.fields_of(variant, options)}, config.load({}))
+        request = parse({"image": "x", "prompt": "x", **gpu.fields_of(variant, options)}, config.read({}))
         assert request.preset + ("+1080p" if request.upscale else "") == variant
     options = argparse.Namespace(frames=9, size=(96, 64), steps=3)
-    request = parse({"image": "x", "prompt": "x", **gpu.fields_of("fast", options)}, config.load({}))
+    request = parse({"image": "x", "prompt": "x", **gpu.fields_of("fast", options)}, config.read({}))
     assert (request.size(10, 10), request.steps, request.num_frames) == ((96, 64), 3, 9)
 
 
 def test_every_graph_option_is_a_setting() -> None:
     for option in gpu.OPTIONS.values():
-        config.load({"GRAPH_OPTIONS": ",".join(option.graph)})
+        config.read({"GRAPH_OPTIONS": ",".join(option.graph)})
 
 
 def figures(preset: str, option: str, slower: float) -> dict[str, object]:

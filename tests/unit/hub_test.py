@@ -10,7 +10,7 @@ import pytest
 
 from worker import config
 from worker.errors import ConfigError
-from worker.request import parse
+from worker.input.request import parse
 
 ROOT = Path(__file__).parents[2]
 PLATFORMS_OWN = {"RUNPOD_INIT_TIMEOUT"}
@@ -40,7 +40,7 @@ class Recorded(dict[str, str]):
 
 
 def settings(environ: Mapping[str, str]) -> tuple[object, object]:
-    return config.load(environ), config.load_models(environ)
+    return config.read(environ), config.read_models(environ)
 
 
 def known_names() -> set[str]:
@@ -91,7 +91,7 @@ def test_no_setting_is_named_twice() -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_a_test_is_a_job_the_worker_takes(name: str) -> None:
-    request = parse(JOBS[name], config.load({}))
+    request = parse(JOBS[name], config.read({}))
     assert request.num_frames < 10
     assert request.steps < 10
 

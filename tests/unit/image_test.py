@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 
 from worker.config import load as load_settings
 from worker.errors import ImageRejected
-from worker.image import Image, load
+from worker.input.image import Image, load
 
 SETTINGS = load_settings({})
 ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="

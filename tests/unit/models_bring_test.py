@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from worker.models.catalogue import ModelError
 
 from tests.model_files import MODELS, VAE, make_header
 from worker import config
 from worker.models import bring, catalogue, transfer
-from worker.models.catalogue import ModelError
 from worker.models.transfer import Copy
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ class Place:
         self.environ = {"VOLUME_DIR": str(self.volume), "MODELS_DIR": str(self.target)}
 
     def bring(self, **environ: str) -> None:
-        bring.bring(config.load_models({**self.environ, **environ}))
+        bring.bring(config.read_models({**self.environ, **environ}))
 
     def files(self) -> dict[str, bytes]:
         return {
@@ -185,14 +185,14 @@ def test_a_killed_copy_is_never_taken_for_a_model_and_the_next_one_is_whole(plac
     assert any(name.endswith(".part") for name in left)
     place.bring()
     assert sorted(path.name for path in place.target.rglob("*.*")) == sorted(model.name for model in MODELS)
-    assert bring.check(config.load_models(place.environ))
+    assert bring.check(config.read_models(place.environ))
     shutil.rmtree(place.target)
 
 
 def test_links_are_read_ahead_in_the_order_of_the_graph(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     fill(place.volume)
     place.bring(MODELS_MODE="link")
-    bring.warm(config.load_models(place.environ))
+    bring.warm(config.read_models(place.environ))
     assert "read ahead: done, 0.00 of 0.00 GB" in caplog.text
 
 
@@ -218,7 +218,7 @@ def test_the_memory_of_a_container_limits_reading_ahead(tmp_path: Path) -> None:
 
 def test_check_fails_where_a_model_is_missing(place: Place) -> None:
     fill(place.target)
-    settings = config.load_models(place.environ)
+    settings = config.read_models(place.environ)
     assert bring.check(settings)
     (place.target / VAE.path).unlink()
     assert not bring.check(settings)

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from worker.models.catalogue import CATALOGUE, load
 
 from worker.config import MODEL_URLS
 from worker.errors import ConfigError
-from worker.models.catalogue import CATALOGUE, load
 from worker.models.volume import parse_hub_url
 
 HUB = "https://huggingface.co"

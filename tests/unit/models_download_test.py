@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 import tomli
+from worker.models.catalogue import CATALOGUE, ModelError
 
 from tests.model_files import MODELS, VAE, make_model
 from worker import config
 from worker.models import bring
-from worker.models.catalogue import CATALOGUE, ModelError
 from worker.models.download import stage
 
 SIZE = 1_000_000
@@ -109,7 +109,7 @@ def environ(tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture) ->
 
 
 def bring_models(environ: dict[str, str]) -> None:
-    bring.bring(config.load_models(environ))
+    bring.bring(config.read_models(environ))
 
 
 def assert_all_are_whole(folder: Path, server: Server) -> None:

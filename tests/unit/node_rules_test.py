@@ -4,7 +4,7 @@ import pytest
 
 from worker import config
 from worker.errors import WorkflowRejected
-from worker.workflow import adapt
+from worker.graph import adapt
 
 HARMLESS = (
     "LoadImage",
@@ -23,7 +23,7 @@ def graph(class_type: str) -> dict[str, object]:
 
 
 def adapted(class_type: str, **environ: str) -> None:
-    settings = config.load(environ)
+    settings = config.read(environ)
     adapt(
         graph(class_type),
         uploads={},

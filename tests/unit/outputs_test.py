@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from worker.errors import OutputFailed
-from worker.output_file import OutputFile
-from worker.outputs import deliver
+from worker.output.file import OutputFile
+from worker.output.reply import deliver
 
 ANSWER = {"status": "success", "prompt_id": "p", "seed": 7, "outputs": [], "timings": {"total": 1.5}, "warnings": ["w"]}
 ROOMY = 20_000_000

@@ -4,17 +4,17 @@ import re
 from typing import Any
 
 import pytest
+from worker.input.presets import PRESETS
 
 from tests.pages import codes, rows
 from worker import config
 from worker.config import GRAPH_OPTIONS, PRESET_NAMES
 from worker.errors import ConfigError, InvalidInput
+from worker.graph import fill, options
+from worker.input.request import TRAINED_SIZES, Request, parse
 from worker.models import catalogue, missing
-from worker.presets import PRESETS
-from worker.request import TRAINED_SIZES, Request, parse
-from worker.workflow import fill, options
 
-SETTINGS = config.load({})
+SETTINGS = config.read({})
 LEAST = {"image": "aW1hZ2U=", "prompt": "waves"}
 
 
@@ -35,7 +35,7 @@ def test_the_settings_know_the_presets_and_the_options_by_name() -> None:
 
 def test_without_a_preset_a_job_gets_the_operators() -> None:
     assert parsed(seed=1) == parsed(seed=1, preset="balanced")
-    chosen = parse(LEAST, config.load({"DEFAULT_PRESET": "FAST"}))
+    chosen = parse(LEAST, config.read({"DEFAULT_PRESET": "FAST"}))
     assert (chosen.preset, chosen.steps, chosen.resolution) == ("fast", 12, "480p")
 
 
@@ -135,9 +135,9 @@ def test_a_missing_model_is_told_with_its_place_size_and_set() -> None:
 @pytest.mark.parametrize("text", ["24", "24:x", "24:0", "-1:5", "24:50,48", "24:nan", "24:inf", "1:2:3"])
 def test_limits_that_cannot_be_used_are_an_error_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match=r"CLIP_LIMITS=.*24:50,48:120"):
-        config.load({"CLIP_LIMITS": text})
+        config.read({"CLIP_LIMITS": text})
 
 
 def test_an_unknown_option_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"GRAPH_OPTIONS: sage must be of torch_compile, easycache, tiled_decode"):
-        config.load({"GRAPH_OPTIONS": "easycache,sage"})
+        config.read({"GRAPH_OPTIONS": "easycache,sage"})

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from worker import config
 from worker.errors import InvalidInput
-from worker.request import DEFAULT_GRAPH_ONLY, TRAINED_SIZES, Request, leaves_folder, parse
+from worker.input.request import DEFAULT_GRAPH_ONLY, TRAINED_SIZES, Request, leaves_folder, parse
 
-SETTINGS = config.load({})
+SETTINGS = config.read({})
 LEAST = {"image": "aW1hZ2U=", "prompt": "waves"}
 GRAPH = {"1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}}}
 

@@ -13,24 +13,24 @@ KEYS = {
 
 
 def test_comfyui_is_looked_for_where_builder_starts_it() -> None:
-    assert config.load({"COMFYUI_PORT": "9188"}).comfyui_url == "http://127.0.0.1:9188"
-    assert config.load({"COMFYUI_PORT": "9188", "COMFYUI_URL": "http://other:1"}).comfyui_url == "http://other:1"
+    assert config.read({"COMFYUI_PORT": "9188"}).comfyui_url == "http://127.0.0.1:9188"
+    assert config.read({"COMFYUI_PORT": "9188", "COMFYUI_URL": "http://other:1"}).comfyui_url == "http://other:1"
 
 
 def test_without_settings_there_is_no_bucket() -> None:
-    assert config.load({}).bucket is None
-    assert config.load(dict.fromkeys([*KEYS, "BUCKET_NAME"], "")).bucket is None
+    assert config.read({}).bucket is None
+    assert config.read(dict.fromkeys([*KEYS, "BUCKET_NAME"], "")).bucket is None
 
 
 def test_a_bucket_is_read_with_its_defaults() -> None:
-    bucket = config.load(KEYS | {"BUCKET_PREFIX": "/clips/2026/"}).bucket
+    bucket = config.read(KEYS | {"BUCKET_PREFIX": "/clips/2026/"}).bucket
     assert bucket == config.Bucket("https://s3.example.org", "id", "a secret", "", "clips/2026", 604_800, 300)
 
 
 @pytest.mark.parametrize("missing", KEYS)
 def test_a_bucket_without_one_of_its_three_settings_is_refused(missing: str) -> None:
     with pytest.raises(ConfigError, match=missing) as caught:
-        config.load(KEYS | {missing: ""})
+        config.read(KEYS | {missing: ""})
     assert "a secret" not in caught.value.message
 
 
@@ -47,8 +47,8 @@ def test_a_bucket_without_one_of_its_three_settings_is_refused(missing: str) -> 
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
-        config.load(KEYS | {name: value})
+        config.read(KEYS | {name: value})
 
 
 def test_keys_are_not_shown() -> None:
-    assert "a secret" not in repr(config.load(KEYS))
+    assert "a secret" not in repr(config.read(KEYS))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.errors import OutputFailed
-from worker.output_file import OutputFile
-from worker.video import check, inspect, put_index_first
+from worker.output.file import OutputFile
+from worker.output.video import check, inspect, put_index_first
 
 SIZE = (96, 64)
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worker.input.presets import PRESETS
 
 from local.engine.schemas import read
 from worker import config
 from worker.config import GRAPH_OPTIONS
-from worker.presets import PRESETS
-from worker.request import TRAINED_SIZES, parse
-from worker.workflow import DEFAULT_GRAPH, UPSCALE_GRAPH, fill
+from worker.graph import DEFAULT_GRAPH, UPSCALE_GRAPH, fill
+from worker.input.request import TRAINED_SIZES, parse
 
 SCHEMAS: dict[str, Any] = read()
-SETTINGS = config.load({"MAX_FRAMES": "1000"})
+SETTINGS = config.read({"MAX_FRAMES": "1000"})
 LEAST = {"image": "aW1hZ2U=", "prompt": "waves"}
 LOWEST = {"num_frames": 1, "fps": 1, "steps": 1, "cfg": 0, "shift": 0, "width": 64, "height": 64, "seed": 0}
 HIGHEST = {"num_frames": 1000, "fps": 120, "steps": 100, "cfg": 30, "shift": 100, "width": 2048, "height": 2048}

@@ -1,13 +1,12 @@
-"""ComfyUI seen from outside: the only room that knows its URLs, message types, history keys and folders.
+"""ComfyUI seen from outside: the only package that knows its URLs, message types, history keys and folders.
 
 What is relied on was observed on ComfyUI 0.8.0; docs/ARCHITECTURE.md lists what each decision rests on.
 """
 
-from worker.comfyui.client import ComfyUI, Prompt, SavedFile
+from worker.comfyui.client import ComfyUI, Prompt, SavedFile, connect
 from worker.comfyui.events import Event, Events
-from worker.comfyui.folders import clear, read_saved, set_aside
-from worker.comfyui.follow import Limits, follow, stop
-from worker.comfyui.last_lines import read_last_lines
+from worker.comfyui.folders import Scope
+from worker.comfyui.follow import Limits, execute, follow, stop, wait_for_answer
 
 __all__ = [
     "ComfyUI",
@@ -16,10 +15,10 @@ __all__ = [
     "Limits",
     "Prompt",
     "SavedFile",
-    "clear",
+    "Scope",
+    "connect",
+    "execute",
     "follow",
-    "read_last_lines",
-    "read_saved",
-    "set_aside",
     "stop",
+    "wait_for_answer",
 ]

@@ -1,8 +1,10 @@
 """ComfyUI over HTTP: one method for each route the worker uses."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import requests
@@ -11,7 +13,7 @@ from urllib3.util.retry import Retry
 
 from worker.comfyui import faults
 from worker.errors import ComfyUIUnavailable, OutputFailed
-from worker.workflow import Graph
+from worker.graph import Graph
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0  # for what carries files; ComfyUI's loop was seen blocked for 0.4 s by a tiny model's load
@@ -57,6 +59,9 @@ class Outcome:
     files: tuple[SavedFile, ...]
     error: Mapping[str, Any] | None
     interrupted: bool
+
+
+log = logging.getLogger(__name__)
 
 
 class Refused(ComfyUIUnavailable):
@@ -155,6 +160,21 @@ class ComfyUI:
         if response.status_code not in {200, allow}:
             raise ComfyUIUnavailable(f"ComfyUI answered HTTP {response.status_code} to {method} {path}")
         return response
+
+
+@contextmanager
+def connect(url: str, log_file: Path | None) -> Iterator[ComfyUI]:
+    """One job's connection; ComfyUIUnavailable leaves it with the last lines of ComfyUI's log, which has no prompts."""
+    comfyui = ComfyUI(url)
+    try:
+        yield comfyui
+    except ComfyUIUnavailable as error:
+        if lines := faults.read_last_lines(log_file) if log_file else []:
+            log.warning("ComfyUI's last lines:\n%s", "\n".join(lines))
+            raise error.adding(comfyui_log=lines) from error
+        raise
+    finally:
+        comfyui.close()
 
 
 def saved_files(outputs: Mapping[str, Any]) -> list[SavedFile]:

@@ -1,22 +1,35 @@
 """ComfyUI's answers about what is wrong, as the worker's errors."""
 
+import logging
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from worker import catalogue
 from worker.errors import ExecutionFailed, OutOfMemory, WorkerError, WorkflowRejected
-from worker.workflow import Graph
+from worker.graph import Graph
 
 SHOWN_CHARACTERS = 300
 SHOWN_OPTIONS = 12
+LINES, LINE_LENGTH = 15, 300
+TAIL = 16_384  # bytes of ComfyUI's log: enough for the lines, whatever progress bars stand between them
+log = logging.getLogger(__name__)
 
 
 def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
-    """What ComfyUI found wrong with a graph, each fault with node, input, value and what is allowed."""
+    """What ComfyUI found wrong with a graph, each fault with node, input, value and what is allowed.
+
+    ModelMissing where a graph of the worker's own lacks one of its models.
+    """
     faults = [
         {"node_id": node_id, "node": name_node(node_id, graph), **fault}
         for node_id, report in answer.get("node_errors", {}).items()
         for fault in _describe(report["errors"])
     ]
+    missing = catalogue.explain_missing([fault.get("value") for fault in faults]) if graph.own else None
+    if missing:
+        return missing
     if faults:
         text = "; ".join(f"{fault['node']}: {fault['reason']}" for fault in faults)
     else:
@@ -32,8 +45,23 @@ def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
     details = {"node_id": node_id, "node_type": message.get("node_type"), "exception_type": kind}
     where = name_node(node_id, graph)
     if kind.rpartition(".")[2] == "OutOfMemoryError":
-        return OutOfMemory(f"{where} ran out of GPU memory", **details)
+        advice = f"{graph.smaller}; or use a GPU with more memory"
+        return OutOfMemory(f"{where} ran out of GPU memory; {advice}", **details)
     return ExecutionFailed(f"{where} failed: {kind}: {reason}", **details)
+
+
+def read_last_lines(path: Path) -> list[str]:
+    """The last lines of ComfyUI's log, each cut to a length; none when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - TAIL, 0))
+            text = file.read().decode("utf-8", "replace")
+    except OSError as error:
+        log.warning("ComfyUI's log %s cannot be read: %s", path, error.strerror)
+        return []
+    # A progress bar ends each of its states with \r; its last state stands for all.
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).split("\n")]
+    return [line[:LINE_LENGTH] for line in lines if line.strip()][-LINES:]
 
 
 def interruption(prompt_id: str) -> WorkerError:

@@ -1,15 +1,19 @@
-"""Following a prompt to its end, and making it end."""
+"""Running a prompt: waiting for ComfyUI, following it to the prompt's end, and making it end."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from worker.comfyui import faults
 from worker.comfyui.client import ComfyUI, Outcome, Prompt, Refused, SavedFile
 from worker.comfyui.events import Event, Events
-from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout
+from worker.comfyui.folders import Scope
+from worker.comfyui.progress import Progress
+from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout, OutOfMemory, WorkerError
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +22,7 @@ CHECK = 1.0  # seconds between looks at history while the socket says nothing fi
 EAGER = 1.0  # seconds of close looks after it does: history follows up to 0.4 s later
 EAGER_TICK = 0.005
 PATIENCE = 120.0  # seconds without one good answer, all refusals apart, until ComfyUI counts as gone
+LAST_EVENTS = 0.05  # seconds without an event until a prompt that is stopped has told all
 DEATH = 1.0  # the same while it refuses every connection
 
 
@@ -29,12 +34,68 @@ class Limits:
     """time.monotonic() by which it must have ended"""
     stall: float
     """seconds it may run without a sign of work"""
+    stop: float
+    """seconds that ComfyUI may take to let go of it"""
     cancelled: threading.Event
 
     def check_cancelled(self) -> None:
         """Raise JobCancelled once the platform took the job back."""
         if self.cancelled.is_set():
             raise JobCancelled("the platform cancelled the job")
+
+
+def wait_for_answer(comfyui: ComfyUI, timeout: float, cancelled: threading.Event) -> Mapping[str, Any]:
+    """ComfyUI's stats as soon as it answers: one that died is started again and needs some seconds.
+
+    Raises ComfyUIUnavailable, with the wish for a new worker, after `timeout` seconds (COMFYUI_BOOT_TIMEOUT).
+    """
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return comfyui.stats()
+        except ComfyUIUnavailable as error:
+            if time.monotonic() > end:
+                raise ComfyUIUnavailable(f"{error.message} within {timeout:.0f} s", refresh_worker=True) from error
+            log.debug("waiting for ComfyUI: %s", error.message)
+        if cancelled.wait(0.2):
+            raise JobCancelled("the platform cancelled the job")
+
+
+def execute(
+    comfyui: ComfyUI,
+    prompt: Prompt,
+    limits: Limits,
+    scope: Scope,
+    report: Callable[[dict[str, Any]], None],
+) -> tuple[SavedFile, ...]:
+    """Run the prompt to its end and return its files; `report` takes the progress.
+
+    If it must be given up, ComfyUI is idle again afterwards, or the error says `refresh_worker`, the SDK's word for a
+    worker that is to be replaced. Raises WorkflowRejected, ModelMissing and what `follow` raises.
+    """
+    progress, client_id = Progress(prompt.graph), uuid.uuid4().hex
+
+    def note(event: Event) -> None:
+        scope.own(event.files)  # history has no files of a prompt that fails
+        if news := progress.update(event):
+            report(news)
+
+    with Events(comfyui.url, client_id) as events:
+        try:
+            comfyui.queue(prompt, client_id)
+            log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
+            files = follow(comfyui, events, prompt, limits, note)
+        except BaseException as error:
+            stopped = stop(comfyui, prompt.id, limits.stop)
+            while stopped and (event := events.next(prompt.id, LAST_EVENTS)):
+                scope.own(event.files)
+            if isinstance(error, OutOfMemory):
+                _free(comfyui)
+            if isinstance(error, WorkerError) and not stopped:
+                raise error.adding(refresh_worker=True) from error
+            raise
+    scope.own(files)
+    return files
 
 
 def follow(
@@ -79,6 +140,14 @@ def stop(comfyui: ComfyUI, prompt_id: str, timeout: float) -> bool:
             return False
         time.sleep(pause)
         pause = min(2 * pause, 1.0)
+
+
+def _free(comfyui: ComfyUI) -> None:
+    """Empty the GPU's memory for the next job."""
+    try:
+        comfyui.free()
+    except ComfyUIUnavailable as error:
+        log.warning("ComfyUI's memory was not freed: %s", error.message)
 
 
 class _Watch:

@@ -1,6 +1,5 @@
 """The model files: found on the network volume or downloaded, checked, and put where ComfyUI looks.
 
-catalogue   which files there are (worker/models.toml)
 integrity   is this file whole, and the model it says it is
 volume      where people keep the files on a network volume
 transfer    parallel copies and reads
@@ -8,5 +7,4 @@ lease       one worker at a time downloads a file to a shared volume
 download    from the Hugging Face hub, or from any URL
 source      a whole file for each model: the volume's, else a download
 bring       all of it, in order
-missing     what an endpoint lacks for a request
 """

@@ -5,9 +5,9 @@ import logging
 import sys
 from pathlib import Path
 
-from worker import config, logs
+from worker import catalogue, config, logs
 from worker.errors import WorkerError
-from worker.models import bring, catalogue
+from worker.models import bring
 
 log = logging.getLogger("models")
 
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     logs.setup("INFO")
     try:
-        settings = config.load_models()
+        settings = config.read_models()
         logs.setup(settings.log_level)
         status, state = _run(options.command, settings), "ready"
     except WorkerError as error:

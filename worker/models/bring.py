@@ -4,9 +4,11 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from worker import catalogue
+from worker.catalogue import ModelFile
 from worker.config import ModelSettings
-from worker.models import catalogue, source, transfer
-from worker.models.catalogue import ModelError, ModelFile
+from worker.errors import ModelError
+from worker.models import source, transfer
 from worker.models.integrity import find_fault, note_size
 from worker.models.transfer import Copy
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import requests
 
+from worker.catalogue import ModelFile
 from worker.config import ModelSettings
-from worker.models.catalogue import ModelError, ModelFile
+from worker.errors import ModelError
 from worker.models.integrity import find_fault
 from worker.models.lease import hold
 from worker.models.volume import HubPath, parse_hub_url

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from worker.models.catalogue import ModelFile
+from worker.catalogue import ModelFile
 
 MAX_HEADER = 100_000_000  # the format's own limit
 

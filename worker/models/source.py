@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from worker.catalogue import ModelFile
 from worker.config import ModelSettings
+from worker.errors import ModelError
 from worker.models import transfer, volume
-from worker.models.catalogue import ModelError, ModelFile
 
 DOWNLOADS = 2  # at once: a hub download uses many connections, and one cut short by a kill begins anew
 log = logging.getLogger("models")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.models.catalogue import ModelFile
+from worker.catalogue import ModelFile
 from worker.models.integrity import find_fault
 
 FOLDERS = ("models", "", "ComfyUI/models")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from worker.input_faults import cut
+from worker.input.faults import cut
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,13 @@ class Graph:
     frame_quality: int | None = None
     """Of the frames that it saves, where they lose something."""
     warnings: tuple[str, ...] = ()
+    smaller: str = "ask for less"
+    """What to do where the GPU's memory does not hold it."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is one of the worker's graphs, not the caller's."""
+        return self.video_node is not None
 
     def title(self, node_id: str) -> str:
         """The node's name for people: its title, else its class, else its id."""

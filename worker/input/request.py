@@ -3,15 +3,22 @@
 import functools
 import math
 import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import PureWindowsPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from worker import input_faults
+from worker.catalogue import PRESETS
 from worker.config import Settings
 from worker.errors import InvalidInput
-from worker.presets import CAN_UPSCALE, PRESETS
+from worker.input import faults
+
+if TYPE_CHECKING:
+    PresetName = str
+else:
+    PresetName = Literal[tuple(PRESETS)]
 
 MAX_PROMPT = 10_000
 MAX_IMAGES = 100
@@ -28,6 +35,7 @@ TRAINED_SIZES = {
 NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "height")
 DEFAULT_GRAPH_ONLY = ("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "fit", "upscale", "output")
 UPSCALE_BY = 3 / 2  # 1280x720 becomes 1920x1080
+CAN_UPSCALE = tuple(name for name, preset in PRESETS.items() if preset.upscale)
 
 # What a text or a list must be. Such values are long or private: no message repeats them.
 RULES = {
@@ -88,7 +96,7 @@ class Request(BaseModel):
         repr=False,
         description="What happens in the clip. Required, except with workflow.",
     )
-    preset: Literal["balanced", "fast", "quality"] = Field(
+    preset: PresetName = Field(
         "balanced",
         description="balanced: the 720p model, 20 steps. fast: the 480p model of few steps, 12 of them, at 480p. "
         "quality: the 720p model, 50 steps. The fields below win over it.",
@@ -162,11 +170,6 @@ class Request(BaseModel):
         return images
 
     @property
-    def length(self) -> int:
-        """The 4k + 1 frames to ask the model for: at least num_frames, as it delivers 4 * ((length - 1) // 4) + 1."""
-        return (self.num_frames + 2) // 4 * 4 + 1
-
-    @property
     def picture(self) -> tuple[str, str] | None:
         """The start picture as (field's name, value); None: a workflow without one."""
         fields = {"image": self.image, "image_url": self.image_url}
@@ -178,44 +181,63 @@ class Request(BaseModel):
         named = [(f"images[{number}].image", entry.image) for number, entry in enumerate(self.images)]
         return ([self.picture] if self.picture else []) + named
 
-    def size(self, image_width: int, image_height: int) -> tuple[int, int]:
-        """The (width, height) to sample for a picture of this size."""
-        if self.resolution is None:
-            return self.width, self.height
-        sizes = [size for wide in TRAINED_SIZES[self.resolution] for size in (wide, wide[::-1])]
-        return min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
+    def form(self, image_width: int, image_height: int) -> "Form":
+        """The clip's form for an image of this size in pixels."""
+        width, height = self.width, self.height
+        if self.resolution:
+            sizes = [size for wide in TRAINED_SIZES[self.resolution] for size in (wide, wide[::-1])]
+            width, height = min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
+        larger = UPSCALE_BY if self.upscale else 1
+        return Form(
+            sampled=(width, height),
+            size=(int(width * larger), int(height * larger)),
+            num_frames=self.num_frames,
+            length=(self.num_frames + 2) // 4 * 4 + 1,
+            warnings=self._crop_warnings(image_width, image_height, width, height),
+        )
 
-    def clip_size(self, width: int, height: int) -> tuple[int, int]:
-        """The clip's (width, height) where that is sampled: larger with upscale."""
-        return (int(width * UPSCALE_BY), int(height * UPSCALE_BY)) if self.upscale else (width, height)
-
-    def used(self) -> dict[str, Any]:
-        """What the clip is made with, as the answer tells it."""
+    def facts(self, form: "Form", options: Collection[str]) -> dict[str, Any]:
+        """What the answer tells of the clip, and what it is made with; `options`: the graph's (GRAPH_OPTIONS)."""
+        width, height = form.size
         fields = ("preset", "steps", "cfg", "shift", "fit", "upscale")
-        return {name: getattr(self, name) for name in fields} | {"model": PRESETS[self.preset].model}
+        used = {name: getattr(self, name) for name in fields}
+        used |= {"model": PRESETS[self.preset].model, "options": list(options)}
+        size = {"width": width, "height": height, "num_frames": self.num_frames, "fps": self.fps}
+        return {"seed": self.seed, **size, "settings": used}
 
-    def crop_warning(self, image_width: int, image_height: int) -> str | None:
-        """What to tell the caller when the centre crop to the clip's aspect loses much of the picture."""
-        width, height = self.size(image_width, image_height)
-        if self.fit == "pad":
-            return None
+    def _crop_warnings(self, image_width: int, image_height: int, width: int, height: int) -> tuple[str, ...]:
+        """What to tell the caller when the center crop to the clip's aspect loses much of the picture."""
         ratio = image_width * height / (image_height * width)
         lost = 1 - min(ratio, 1 / ratio)
-        if lost <= ACCEPTABLE_CROP:
-            return None
+        if self.fit == "pad" or lost <= ACCEPTABLE_CROP:
+            return ()
         ways = ['"fit": "pad" keeps all of it']
         if not self.resolution:
             ways.insert(0, '"resolution" ("480p" or "720p") picks the size that keeps most of it')
         return (
             f"the picture is {image_width}x{image_height} and the clip {width}x{height}: "
-            f"the centre crop loses {lost:.0%} of the picture; {', '.join(ways)}"
+            f"the centre crop loses {lost:.0%} of the picture; {', '.join(ways)}",
         )
+
+
+@dataclass(frozen=True)
+class Form:
+    """A clip's size and length, settled. Sizes as (width, height) in pixels."""
+
+    sampled: tuple[int, int]
+    """What the model samples."""
+    size: tuple[int, int]
+    """The clip's: larger with upscale."""
+    num_frames: int
+    length: int
+    """The 4k + 1 frames to ask the model for: at least num_frames, as it delivers 4 * ((length - 1) // 4) + 1."""
+    warnings: tuple[str, ...] = ()
 
 
 def parse(job_input: object, settings: Settings) -> Request:
     """The job's input as a Request; raises InvalidInput naming every fault, whatever the input is."""
     if not isinstance(job_input, dict):
-        raise InvalidInput(f"input: must be an object with image and prompt, got {input_faults.kind(job_input)}")
+        raise InvalidInput(f"input: must be an object with image and prompt, got {faults.kind(job_input)}")
     # Many clients send null for a field that is not given.
     given = {name: value for name, value in job_input.items() if value is not None or name not in Request.model_fields}
     if "workflow" in given:
@@ -228,11 +250,11 @@ def parse(job_input: object, settings: Settings) -> Request:
     try:
         request = Request.model_validate(given, context={"max_frames": settings.max_frames})
     except ValidationError as error:
-        found = input_faults.of_fields(error, _schemas(settings.max_frames), RULES) | found
+        found = faults.of_fields(error, _schemas(settings.max_frames), RULES) | found
         # The cause's text repeats the caller's values: it must not reach a log.
-        raise input_faults.invalid_input(found) from None
+        raise faults.invalid_input(found) from None
     if found:
-        raise input_faults.invalid_input(found)
+        raise faults.invalid_input(found)
     return request
 
 

@@ -6,8 +6,8 @@ options  what an operator may change in them
 adapt    a caller's own graph made fit for a job
 """
 
-from worker.workflow.adapt import adapt
-from worker.workflow.fill import DEFAULT_GRAPH, FRAME_SAVER, UPSCALE_GRAPH, fill
-from worker.workflow.graph import Graph
+from worker.graph.adapt import adapt
+from worker.graph.fill import DEFAULT_GRAPH, FRAME_SAVER, UPSCALE_GRAPH, fill
+from worker.graph.graph import Graph
 
 __all__ = ["DEFAULT_GRAPH", "FRAME_SAVER", "UPSCALE_GRAPH", "Graph", "adapt", "fill"]

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from worker import node_rules
 from worker.errors import WorkflowRejected
-from worker.input_faults import cut
-from worker.request import leaves_folder
-from worker.workflow.graph import Graph, title_of
+from worker.graph import guard
+from worker.graph.graph import Graph, title_of
+from worker.input.faults import cut
+from worker.input.request import leaves_folder
 
 MAX_NODES = 2000
 MAX_DEPTH = 32
@@ -50,7 +50,7 @@ def adapt(
     """
     nodes = _checked_copy(workflow)
     for node_id, node in nodes.items():
-        if fault := node_rules.find_fault(node["class_type"], allow, deny):
+        if fault := guard.find_fault(node["class_type"], allow, deny):
             raise _rejected(node_id, node, f"{cut(node['class_type'])}: {fault}", "class_type")
     warnings = _place_images(nodes, uploads, image_name)
     for node_id, node in nodes.items():

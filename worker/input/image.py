@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
+from worker import sdk
 from worker.config import MB, Settings
 from worker.errors import ImageRejected
 from worker.stills import BROKEN, FORMATS, has_clear_parts, to_rgb
@@ -128,7 +129,7 @@ def _tell_losses(picture: Pillow.Image, frames: int, field: str) -> tuple[str, .
     return tuple(losses)
 
 
-def _read(source: str, field: str, limit: int, seconds: float, check: Callable[[], None]) -> bytes:
+def _read(source: str, field: str, limit: float, seconds: float, check: Callable[[], None]) -> bytes:
     is_url = re.match("https?://", source, re.IGNORECASE)
     data = _fetch(source, field, limit, seconds, check) if is_url else _decode_base64(source, field, limit)
     if not data:
@@ -136,7 +137,7 @@ def _read(source: str, field: str, limit: int, seconds: float, check: Callable[[
     return data
 
 
-def _decode_base64(source: str, field: str, limit: int) -> bytes:
+def _decode_base64(source: str, field: str, limit: float) -> bytes:
     """Standard or URL-safe base64, padded or not, lines allowed, plain or as a data URI (whose type is not trusted)."""
     if source[:5].lower() == "data:":
         header, _, source = source.partition(",")
@@ -153,7 +154,7 @@ def _decode_base64(source: str, field: str, limit: int) -> bytes:
         raise _rejected(field, fault) from error
 
 
-def _fetch(url: str, field: str, limit: int, seconds: float, check: Callable[[], None]) -> bytes:
+def _fetch(url: str, field: str, limit: float, seconds: float, check: Callable[[], None]) -> bytes:
     """GET a public URL within `seconds`; what an address was refused for is told to the log only."""
     download = _Download(url, field, limit)
     download.start()
@@ -179,13 +180,11 @@ def _fetch(url: str, field: str, limit: int, seconds: float, check: Callable[[],
 class _Download(threading.Thread):
     """One guarded GET in a thread of its own: socket timeouts alone do not end an answer that trickles."""
 
-    def __init__(self, url: str, field: str, limit: int) -> None:
-        from runpod.serverless.utils import rp_ssrf  # takes 1.6 s, and most jobs bring their picture along
-
+    def __init__(self, url: str, field: str, limit: float) -> None:
         super().__init__(name="image-download", daemon=True)
         self.data: bytes | None = None
         self.fault: Exception | None = None
-        self._guard: Any = rp_ssrf
+        self._guard = sdk.address_guard()
         self._url, self._field, self._limit = url, field, limit
         self._response: Any = None
         self._stopped = False
@@ -232,7 +231,7 @@ def _describe(data: bytes) -> str:
     return next(names, f"no picture that can be read ({len(data)} bytes)")
 
 
-def _too_large(size: int, limit: int) -> str:
+def _too_large(size: float, limit: float) -> str:
     return f"has {size} bytes or more; at most {limit} are accepted (MAX_IMAGE_MB {limit / MB:g}): send it smaller"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
-from worker.output_file import MIME_TYPES, OutputFile
+from worker.output.file import MIME_TYPES, OutputFile
 from worker.stills import Encoding, encode
 
 _SAMPLES = 4

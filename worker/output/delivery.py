@@ -6,15 +6,19 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worker import input_faults, outputs, s3_config, storage
-from worker.config import BUCKET_KEYS, Settings
+from worker.config import BUCKET_KEYS, MB, Settings
 from worker.errors import JobCancelled, OutputFailed
-from worker.output_file import OutputFile
-from worker.outputs import Place
-from worker.storage import Item
+from worker.input import faults, s3_config
+from worker.input.request import Request
+from worker.output import reply, storage
+from worker.output.file import OutputFile
+from worker.output.reply import Place, Terms
+from worker.output.storage import Item
 
 log = logging.getLogger(__name__)
 
+RUN_LIMIT, RUNSYNC_LIMIT = 10 * MB, 20 * MB
+MARGIN = 0.01  # of the limit, left free: what the platform counts beside the body is not known
 WAYS = ("bucket", "inline", "volume")
 _FOLDER = "outputs"  # on the volume
 _TOLD = {"bucket": "the bucket", "inline": "the reply", "volume": "the network volume"}
@@ -27,8 +31,10 @@ _MISSING = {
 class Delivery:
     """The ways that are open to one job, in the order in which they are tried."""
 
-    def __init__(self, wanted: str, job: Mapping[str, Any], settings: Settings, cancelled: threading.Event) -> None:
-        """`wanted`: one of WAYS, or "auto": the bucket if there is one, else the reply, which worker-comfyui does too.
+    def __init__(
+        self, job: Mapping[str, Any], request: Request, settings: Settings, cancelled: threading.Event
+    ) -> None:
+        """The request's way first; `auto`: the bucket if there is one, else the reply, which worker-comfyui does too.
 
         A bucket of the job's own (`s3Config`) goes before the worker's. Raises InvalidInput where there is no such way,
         before any work is done.
@@ -36,24 +42,31 @@ class Delivery:
         self._settings, self._cancelled = settings, cancelled
         # The job's id, as the name of a folder: a bucket's, the volume's, or that of files nobody could deliver.
         self.name = re.sub(r"[^A-Za-z0-9_-]", "_", str(job.get("id")))[:128]
+        custom = request.workflow is not None
+        self._terms = Terms(
+            request.output,
+            frame_format="original" if custom and request.frame_format == "auto" else request.frame_format,
+            limit=_reply_limit(self.name, settings),
+            images_list=custom,
+        )
         self._bucket = s3_config.parse(job.get("s3Config"), settings) or settings.bucket
         usable = {"bucket": self._bucket is not None, "inline": True, "volume": storage.is_writable(settings.volume)}
-        first = wanted if wanted != "auto" else next(way for way in WAYS if usable[way])
+        first = request.delivery if request.delivery != "auto" else next(way for way in WAYS if usable[way])
         if not usable[first]:
-            raise input_faults.invalid_input({"delivery": f"is {first}, and {_MISSING[first]}"})
+            raise faults.invalid_input({"delivery": f"is {first}, and {_MISSING[first]}"})
         self.ways = (first, *(way for way in WAYS if way != first and usable[way]))
 
-    def send(self, files: Sequence[OutputFile], answer: dict[str, Any], **options: Any) -> dict[str, Any]:
-        """Complete `answer` with the files; `options` are those of outputs.deliver.
+    def send(self, files: Sequence[OutputFile], answer: dict[str, Any]) -> dict[str, Any]:
+        """Complete `answer`, which has `warnings`, with the files.
 
         A way that fails is told in `warnings`, and the next is tried; raises OutputFailed when all of them failed.
         """
         failed: dict[str, OutputFailed] = {}
         for way in self.ways:
             told = [f"{_TOLD[other]} failed: {error.message}" for other, error in failed.items()]
-            warnings = [*answer.get("warnings", ()), *(f"{text}; the files are in {_TOLD[way]}" for text in told)]
+            warnings = [*answer["warnings"], *(f"{text}; the files are in {_TOLD[way]}" for text in told)]
             try:
-                return self._send(way, files, {**answer, "warnings": warnings}, options)
+                return self._send(way, files, {**answer, "warnings": warnings})
             except OutputFailed as error:
                 if self._cancelled.is_set():
                     raise JobCancelled("the platform cancelled the job") from error
@@ -61,13 +74,10 @@ class Delivery:
                 failed[way] = error
         raise _all_failed(failed)
 
-    def _send(
-        self, way: str, files: Sequence[OutputFile], answer: dict[str, Any], options: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _send(self, way: str, files: Sequence[OutputFile], answer: dict[str, Any]) -> dict[str, Any]:
         if way == "inline":
-            return outputs.deliver(files, answer, **options)
-        store = self._upload if way == "bucket" else self._keep
-        return outputs.refer(files, answer, **options, store=store)
+            return reply.deliver(files, answer, self._terms)
+        return reply.refer(files, answer, self._terms, self._upload if way == "bucket" else self._keep)
 
     def _upload(self, files: Sequence[OutputFile]) -> list[Place]:
         assert self._bucket
@@ -87,6 +97,12 @@ class Delivery:
             return None
         endpoint = f"https://s3api-{datacenter.lower()}.runpod.io"
         return {"endpoint_url": endpoint, "region": datacenter, "bucket": bucket, "key": key}
+
+
+def _reply_limit(job_id: str, settings: Settings) -> int:
+    """Bytes of the reply: the platform loses a longer one. The ids of /runsync jobs begin with `sync-`."""
+    limit = settings.reply_limit or (RUNSYNC_LIMIT if job_id.startswith("sync-") else RUN_LIMIT)
+    return int(limit * (1 - MARGIN))
 
 
 def _all_failed(failed: Mapping[str, OutputFailed]) -> OutputFailed:

@@ -7,37 +7,47 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.config import MB
-from worker.encoding import encode_all, estimate, stays, total_size
 from worker.errors import OutputFailed
-from worker.output_file import OutputFile, name_uniquely
+from worker.output.encoding import encode_all, estimate, stays, total_size
+from worker.output.file import OutputFile, name_uniquely
 from worker.stills import LADDERS, Encoding
 
 _ESTIMATE_MARGIN = 1.05
 
 
-def deliver(
-    files: Sequence[OutputFile],
-    answer: dict[str, Any],
-    *,
-    output: str,
-    frame_format: str,
-    limit: int,
-    images_list: bool,
-) -> dict[str, Any]:
-    """Complete `answer` with `outputs` (videos first) so that the reply's JSON has at most `limit` bytes.
+@dataclass(frozen=True)
+class Terms:
+    """What a reply is to hold."""
 
-    `output` is "both", "frames" or "video". `frame_format` is the first of the encodings tried: "auto" and "jpeg" are
-    JPEG of quality 95, "webp" is lossy of quality 90, "png" and "original" keep every pixel; then JPEG from 95 to 40.
-    Files that have the format already keep their bytes. `images_list` adds worker-comfyui's `images`; where the
-    data do not fit twice, an entry of `outputs` says "encoding": "images" and its data are there, under its filename.
-    Every loss is told in `warnings`; raises OutputFailed, with sizes, when nothing fits.
+    output: str
+    """ "both", "frames" or "video" """
+    frame_format: str
+    """The first of the encodings tried: "auto" and "jpeg" are JPEG of quality 95, "webp" is lossy of quality 90, "png"
+    and "original" keep every pixel; then JPEG from 95 to 40."""
+    limit: int
+    """bytes of the reply's JSON"""
+    images_list: bool
+    """Whether worker-comfyui's `images` are added."""
+
+    @property
+    def ladder(self) -> Sequence[Encoding]:
+        """The encodings tried, best first."""
+        return LADDERS[self.frame_format]
+
+
+def deliver(files: Sequence[OutputFile], answer: dict[str, Any], terms: Terms) -> dict[str, Any]:
+    """Complete `answer` with `outputs` (videos first) so that the reply fits its terms.
+
+    Files that have the format already keep their bytes. Where the data do not fit twice beside `images`, an entry of
+    `outputs` says "encoding": "images" and its data are there, under its filename. Every loss is told in `warnings`;
+    raises OutputFailed, with sizes, when nothing fits.
     """
     ordered = sorted(files, key=lambda file: file.kind != "video")
-    for chosen, loss in _choose(ordered, output):
-        reply = _fit(chosen, answer, loss, ladder=LADDERS[frame_format], limit=limit, images_list=images_list)
+    for chosen, loss in _choose(ordered, terms.output):
+        reply = _fit(chosen, answer, loss, terms)
         if reply is not None:
             return reply
-    raise _nothing_fits(ordered, output, limit)
+    raise _nothing_fits(ordered, terms)
 
 
 @dataclass(frozen=True)
@@ -63,11 +73,7 @@ class Place:
 def refer(
     files: Sequence[OutputFile],
     answer: dict[str, Any],
-    *,
-    output: str,
-    frame_format: str,
-    limit: int,
-    images_list: bool,
+    terms: Terms,
     store: Callable[[list[OutputFile]], list[Place]],
 ) -> dict[str, Any]:
     """Complete `answer` like `deliver`, but with the places in which `store` puts the files, all in the first encoding.
@@ -75,20 +81,20 @@ def refer(
     `store` gets them with names of their own and raises OutputFailed, as this does where the places do not fit.
     """
     ordered = sorted(files, key=lambda file: file.kind != "video")
-    chosen, loss = next(_choose(ordered, output), (None, ""))
+    chosen, loss = next(_choose(ordered, terms.output), (None, ""))
     if chosen is None:
-        raise _nothing_fits(ordered, output, limit)
-    encoded = encode_all(chosen, LADDERS[frame_format][0], fallback=False)
+        raise _nothing_fits(ordered, terms)
+    encoded = encode_all(chosen, terms.ladder[0], fallback=False)
     names = name_uniquely(file.filename for file in encoded)
     sent = [replace(file, filename=name) for file, name in zip(encoded, names, strict=True)]
     placed = list(zip(sent, store(sent), strict=True))
     reply = {**answer, "outputs": [_describe(file) | place.entry() for file, place in placed]}
     reply["warnings"] = [*answer.get("warnings", ()), *([loss] if loss else [])]
-    if images_list:
+    if terms.images_list:
         pictures = [(file.filename, place) for file, place in placed if file.kind == "image"]
         reply["images"] = [{"filename": filename, **place.image()} for filename, place in pictures]
-    if (size := len(json.dumps({"output": reply}, ensure_ascii=False).encode())) > limit:
-        raise OutputFailed(f"the list of {len(sent)} files has {_mb(size)}, and the reply may have {_mb(limit)}")
+    if (size := len(json.dumps({"output": reply}, ensure_ascii=False).encode())) > terms.limit:
+        raise OutputFailed(f"the list of {len(sent)} files has {_mb(size)}, and the reply may have {_mb(terms.limit)}")
     return reply
 
 
@@ -119,27 +125,20 @@ def _choose(files: list[OutputFile], output: str) -> Iterator[tuple[list[OutputF
             yield videos, "" if output == "both" else f"{why}; the video is sent in their place"
 
 
-def _fit(
-    files: list[OutputFile],
-    answer: dict[str, Any],
-    loss: str,
-    *,
-    ladder: Sequence[Encoding],
-    limit: int,
-    images_list: bool,
-) -> dict[str, Any] | None:
+def _fit(files: list[OutputFile], answer: dict[str, Any], loss: str, terms: Terms) -> dict[str, Any] | None:
     """The reply in the first encoding that fits, or None."""
+    ladder = terms.ladder
     as_saved = all(stays(file, ladder[0]) for file in files)
     expected = {} if as_saved else estimate(files, ladder)
     for encoding in ladder:
         first, last = encoding is ladder[0], encoding is ladder[-1]
-        if not last and expected.get(encoding, 0) > limit * _ESTIMATE_MARGIN:
+        if not last and expected.get(encoding, 0) > terms.limit * _ESTIMATE_MARGIN:
             continue
         sent = encode_all(files, encoding, fallback=not first)
-        told = [text for text in (loss, "" if first else _tell_quality(files, sent, limit)) if text]
-        for shared in (False, True) if images_list and first else (images_list,):
-            draft = _Draft(answer, sent, told, images_list=images_list, shared=shared)
-            if draft.measure() <= limit:
+        told = [text for text in (loss, "" if first else _tell_quality(files, sent, terms.limit)) if text]
+        for shared in (False, True) if terms.images_list and first else (terms.images_list,):
+            draft = _Draft(answer, sent, told, images_list=terms.images_list, shared=shared)
+            if draft.measure() <= terms.limit:
                 return draft.complete()
         if not any(file.still for file in files):
             break
@@ -196,16 +195,17 @@ def _tell_quality(saved: list[OutputFile], sent: list[OutputFile], limit: int) -
     return f"{len(lowered)} images are JPEG of quality {quality}, without transparency, to fit a reply of {_mb(limit)}"
 
 
-def _nothing_fits(files: list[OutputFile], output: str, limit: int) -> OutputFailed:
+def _nothing_fits(files: list[OutputFile], terms: Terms) -> OutputFailed:
     videos, images = ([file for file in files if file.kind == kind] for kind in ("video", "image"))
-    if output == "video" and files and not videos:
+    if terms.output == "video" and files and not videos:
         return OutputFailed(f'no video was saved, only {len(images)} images; ask for output "frames" or "both"')
     return OutputFailed(
-        f"the reply may have {_mb(limit)}, and base64 adds a third: {len(videos)} videos have {_mb(total_size(videos))}"
-        f", {len(images)} images {_mb(total_size(images))} as saved. Ask for fewer num_frames or a smaller width and "
+        f"the reply may have {_mb(terms.limit)}, and base64 adds a third: {len(videos)} videos have "
+        f"{_mb(total_size(videos))}, {len(images)} images {_mb(total_size(images))} as saved. Ask for fewer num_frames "
+        "or a smaller width and "
         "height, call /runsync (20 MB) instead of /run (10 MB), use a bucket, or raise REPLY_LIMIT_MB where no "
         "platform limits the reply",
-        limit_bytes=limit,
+        limit_bytes=terms.limit,
         video_bytes=total_size(videos),
         image_bytes=total_size(images),
     )

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 
 from worker.errors import InvalidInput
-from worker.request import TRAINED_SIZES
+from worker.input.request import TRAINED_SIZES, Form
 
 SHRINK = 0.6  # of what was asked for, at most: how much memory was short by is not known
 GB = 1e9
 
 
-def check(width: int, height: int, num_frames: int, memory: int, limits: Sequence[tuple[float, float]]) -> None:
+def check(form: Form, memory: int, limits: Sequence[tuple[float, float]]) -> None:
     """Refuse a clip over the limit for a GPU of so many bytes; raises InvalidInput naming what may be asked for.
 
     limits: (memory in GB, most megapixels of all frames together), by memory; a GPU with less than the first has none.
     """
+    (width, height), num_frames = form.size, form.num_frames
     allowed = [megapixels for least, megapixels in limits if least * GB <= memory]
     megapixels = width * height * num_frames / 1e6
     if not allowed or megapixels <= allowed[-1]:
@@ -29,11 +30,12 @@ def check(width: int, height: int, num_frames: int, memory: int, limits: Sequenc
     raise InvalidInput(f"num_frames: {fault}", fields={"num_frames": fault})
 
 
-def suggest(width: int, height: int, num_frames: int) -> str:
+def suggest(form: Form) -> str:
     """Two smaller requests, in words: fewer frames of this size, and as many of a smaller trained size.
 
     Memory grows with width * height * num_frames. What the GPU holds is unknown here, so neither is a promise.
     """
+    (width, height), num_frames = form.size, form.num_frames
     frames = max(1, (int(num_frames * SHRINK) - 1) // 4 * 4 + 1)
     ways = [f"num_frames {frames} at {width}x{height}"] if frames < num_frames else []
     if size := _smaller_size(width, height, int(SHRINK * width * height)):

@@ -1,13 +1,11 @@
 """ComfyUI's events as progress for people: percent, step, node, time left."""
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-from worker.comfyui import Event
-from worker.workflow import Graph
+from worker.comfyui.events import Event
+from worker.graph import Graph
 
 # Rough shares of a clip's run time; a class that is not listed counts 1.
 WEIGHTS = {
@@ -71,43 +69,3 @@ class Progress:
             self._rate_from = (now, weight)
         elapsed, gained = now - self._rate_from[0], weight - self._rate_from[1]
         return {"eta_seconds": round(elapsed * (100.0 - weight) / gained, 1)} if gained > 0 and fraction > 0 else {}
-
-
-class Reporter:
-    """Sends the latest progress: in order, at most one a second, none once the context is left."""
-
-    INTERVAL = 1.0
-    LAST_SEND = 5.0  # seconds that leaving the context waits for a send under way
-
-    def __init__(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        self._send = send
-        self._latest: dict[str, Any] | None = None
-        self._news, self._closed = asyncio.Event(), asyncio.Event()
-
-    async def __aenter__(self) -> "Reporter":
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._closed.set()
-        self._news.set()
-        await asyncio.wait([self._task], timeout=self.LAST_SEND)
-        self._task.cancel()
-
-    def report(self, progress: dict[str, Any]) -> None:
-        """Note the progress; it is sent when its turn comes, unless a newer one overtakes it. For any thread."""
-        self._loop.call_soon_threadsafe(self._note, progress)
-
-    def _note(self, progress: dict[str, Any]) -> None:
-        self._latest = progress
-        self._news.set()
-
-    async def _run(self) -> None:
-        while not self._closed.is_set():
-            await self._news.wait()
-            self._news.clear()
-            if self._latest and not self._closed.is_set():
-                await self._send(self._latest)
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._closed.wait(), self.INTERVAL)

@@ -2,8 +2,8 @@
 
 import logging
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +11,7 @@ import av
 from av.error import FFmpegError
 
 from worker.errors import OutputFailed
-from worker.output_file import OutputFile
+from worker.output.file import OutputFile
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _FPS_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class Clip:
+class Video:
     """What a video file holds when it is decoded."""
 
     width: int
@@ -38,56 +38,71 @@ class Clip:
     """Whether the frames looked at, the start picture apart, show nothing at all."""
 
 
-@dataclass
-class Checked:
-    """Files fit to be sent, the facts of the first video, and what to tell the caller."""
+@dataclass(frozen=True)
+class Expected:
+    """What a clip is to be."""
 
-    files: list[OutputFile] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    num_frames: int
+    fps: float
+    stills: bool
+    """Whether its frames are saved as images as well."""
 
 
-def check(files: Sequence[OutputFile], frames: int | None = None, fps: float | None = None) -> Checked:
+@dataclass(frozen=True)
+class Clip:
+    """Files fit to be sent, what they show, and what to tell the caller."""
+
+    files: tuple[OutputFile, ...]
+    facts: Mapping[str, Any]
+    """width, height, num_frames and fps of the first video, for the answer; empty for a caller's graph"""
+    warnings: tuple[str, ...]
+
+
+def check(files: Sequence[OutputFile], expected: Expected | None) -> Clip:
     """Look at every video among the files, and put its index in front.
 
-    With `frames` and `fps`, what was asked for: they are compared, and a video that cannot be decoded is left out;
-    raises OutputFailed when nothing else is there. Without, the video of a caller's graph goes as it is.
+    With `expected`, a video that cannot be decoded is left out, and OutputFailed raised when nothing else is there.
+    Without, for a caller's graph, the files go as they are.
     """
-    checked = Checked()
+    fit: list[OutputFile] = []
+    facts: dict[str, Any] = {}
+    warnings: list[str] = []
     for file in files:
-        if file.suffix not in _READERS:
-            checked.files.append(file)
-            continue
         try:
-            clip = inspect(file)
+            video = inspect(file) if file.suffix in _READERS else None
         except OutputFailed as error:
-            if frames is None:
-                checked.files.append(file)
+            if expected is None:
+                fit.append(file)
             elif len(files) == 1:
                 raise
-            checked.warnings.append(error.message if frames is None else f"{error.message}; it is not sent")
+            warnings.append(f"{error.message}; it is not sent" if expected else error.message)
             continue
-        checked.files.append(replace(file, data=put_index_first(file)))
-        checked.warnings += _differences(clip, file.filename, frames, fps)
-        checked.facts = checked.facts or _facts(clip, fps)
-    return checked
+        if video:
+            warnings += _differences(video, file.filename, expected)
+            facts = facts or (_facts(video, expected) if expected else {})
+        fit.append(replace(file, data=put_index_first(file)) if video else file)
+    stills = sum(file.kind == "image" for file in files)
+    if expected and expected.stills and stills != expected.num_frames:
+        facts["num_frames"] = stills
+        warnings.append(f"ComfyUI delivered {stills} frames instead of {expected.num_frames}")
+    return Clip(tuple(fit), facts, tuple(warnings))
 
 
-def inspect(file: OutputFile) -> Clip:
+def inspect(file: OutputFile) -> Video:
     """Decode every frame; raises OutputFailed where the file cannot be read to its end or has no frame."""
     try:
         # Nothing is wanted of the metadata, which any program may have written.
         with av.open(BytesIO(file.data), format=_READERS[file.suffix], metadata_errors="replace") as container:
-            clip = _decode(container)
+            video = _decode(container)
     except (FFmpegError, IndexError) as error:
         log.warning("%s, %d bytes, cannot be decoded: %s", file.filename, len(file.data), error)
         raise OutputFailed(f"the video {file.filename} cannot be decoded: {type(error).__name__}") from error
-    if not clip.frames:
+    if not video.frames:
         raise OutputFailed(f"the video {file.filename} has no frames")
-    return clip
+    return video
 
 
-def _decode(container: Any) -> Clip:
+def _decode(container: Any) -> Video:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     step = max(1, stream.frames // _SAMPLES)
@@ -98,7 +113,7 @@ def _decode(container: Any) -> Clip:
             dark.append(_is_dark(frame))
         frames += 1
     fps = float(stream.average_rate or stream.guessed_rate or 0)
-    return Clip(stream.width, stream.height, frames, fps, all(dark[1:] or dark))
+    return Video(stream.width, stream.height, frames, fps, all(dark[1:] or dark))
 
 
 def _is_dark(frame: Any) -> bool:
@@ -106,18 +121,18 @@ def _is_dark(frame: Any) -> bool:
     return max(bytes(small.planes[0])) <= _DARK
 
 
-def _facts(clip: Clip, fps: float | None) -> dict[str, Any]:
-    """The clip's facts, for the answer; its rate as it was asked for where it is that."""
-    rate = fps if fps and abs(clip.fps - fps) <= _FPS_TOLERANCE else round(clip.fps, 3)
-    return {"width": clip.width, "height": clip.height, "num_frames": clip.frames, "fps": rate}
+def _facts(video: Video, expected: Expected) -> dict[str, Any]:
+    """The video's facts; its rate as it was asked for where it is that."""
+    rate = expected.fps if abs(video.fps - expected.fps) <= _FPS_TOLERANCE else round(video.fps, 3)
+    return {"width": video.width, "height": video.height, "num_frames": video.frames, "fps": rate}
 
 
-def _differences(clip: Clip, name: str, frames: int | None, fps: float | None) -> Iterator[str]:
-    if frames and clip.frames != frames:
-        yield f"the video {name} has {clip.frames} frames instead of {frames}"
-    if fps and abs(clip.fps - fps) > _FPS_TOLERANCE:
-        yield f"the video {name} has {clip.fps:g} frames per second instead of {fps:g}"
-    if clip.black:
+def _differences(video: Video, name: str, expected: Expected | None) -> Iterator[str]:
+    if expected and video.frames != expected.num_frames:
+        yield f"the video {name} has {video.frames} frames instead of {expected.num_frames}"
+    if expected and abs(video.fps - expected.fps) > _FPS_TOLERANCE:
+        yield f"the video {name} has {video.fps:g} frames per second instead of {expected.fps:g}"
+    if video.black:
         yield (
             f"the video {name} is black. Some attention kernels do that with this model: where COMFYUI_ARGS has "
             "--use-sage-attention or the like, leave it out"

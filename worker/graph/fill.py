@@ -2,16 +2,17 @@
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from worker.catalogue import PRESETS
 from worker.errors import ConfigError
-from worker.presets import PRESETS
-from worker.request import SIDE_STEP, Request
+from worker.graph import options as graph_options
+from worker.graph.graph import Graph, title_of
+from worker.input import limits
+from worker.input.request import SIDE_STEP, Form, Request
 from worker.stills import LADDERS
-from worker.workflow import options as graph_options
-from worker.workflow.graph import Graph, title_of
 
 DEFAULT_GRAPH = Path(__file__).parents[2] / "workflow_api.json"
 UPSCALE_GRAPH = Path(__file__).parent / "upscale_1080p.json"
@@ -43,52 +44,59 @@ FRAME_SAVER = "SaveFrames"
 
 def fill(
     request: Request,
+    form: Form,
     *,
     image_name: str,
-    width: int,
-    height: int,
     prefix: str,
     frame_saver: bool = False,
-    options: Iterable[str] = (),
+    options: Collection[str] = (),
 ) -> Graph:
     """The graph for the request, with its values.
 
     image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
-    width, height: what is sampled, in pixels; an upscaled clip is Request.clip_size of it.
     frame_saver: ComfyUI has FRAME_SAVER, which then writes the frames as the answer is to have them.
-    options: names of OPTIONS.
+    options: names of catalogue.GRAPH_OPTIONS.
     """
     path = UPSCALE_GRAPH if request.upscale else DEFAULT_GRAPH
     nodes = json.loads(_text(path))
     ids = {title_of(node, node_id): node_id for node_id, node in nodes.items()}
-    wanted = _inputs(request, image_name, width, height, prefix)
+    wanted = _inputs(request, form, image_name, prefix)
     if request.upscale:
-        wanted |= _upscale_inputs(request, width, height)
+        wanted |= _upscale_inputs(request, form)
     for title in (*wanted, DECODE):
         if title not in ids:
             raise ConfigError(f"{path.name} needs a node titled {title!r}")
     for title, inputs in wanted.items():
         nodes[ids[title]]["inputs"].update(inputs)
     graph_options.apply(options, nodes, model=ids[LOAD_MODEL], decoder=ids[DECODE])
-    return _with_frames(request, nodes, ids, frame_saver)
+    return _with_frames(request, form, nodes, ids, frame_saver)
 
 
-def _with_frames(request: Request, nodes: dict[str, Any], ids: Mapping[str, str], frame_saver: bool) -> Graph:
-    frames_node = ids[SAVE_FRAMES]
+def _with_frames(
+    request: Request, form: Form, nodes: dict[str, Any], ids: Mapping[str, str], frame_saver: bool
+) -> Graph:
+    frames_node, quality = ids[SAVE_FRAMES], None
     if request.output == "video":
         del nodes[frames_node]
-        return Graph(nodes, video_node=ids[SAVE_VIDEO])
-    quality = _save_as_sent(nodes[frames_node], request.frame_format) if frame_saver else None
-    return Graph(nodes, video_node=ids[SAVE_VIDEO], frames_node=frames_node, frame_quality=quality)
+    elif frame_saver:
+        quality = _save_as_sent(nodes[frames_node], request.frame_format)
+    return Graph(
+        nodes,
+        video_node=ids[SAVE_VIDEO],
+        frames_node=None if request.output == "video" else frames_node,
+        frame_quality=quality,
+        smaller="leave upscale out" if request.upscale else f"a guess at what fits: {limits.suggest(form)}",
+    )
 
 
-def _inputs(request: Request, image_name: str, width: int, height: int, prefix: str) -> dict[str, dict[str, Any]]:
+def _inputs(request: Request, form: Form, image_name: str, prefix: str) -> dict[str, dict[str, Any]]:
+    width, height = form.sampled
     return {
         LOAD_IMAGE: {"image": image_name},
         LOAD_MODEL: {"unet_name": PRESETS[request.preset].model},
         ENCODE_PROMPT: {"text": request.prompt},
         ENCODE_NEGATIVE_PROMPT: {"text": request.negative_prompt},
-        CONDITION: {"width": width, "height": height, "length": request.length},
+        CONDITION: {"width": width, "height": height, "length": form.length},
         SET_SHIFT: {"shift": request.shift},
         SET_GUIDANCE: {"cfg": request.cfg},
         SET_STEPS: {"steps": request.steps},
@@ -100,9 +108,9 @@ def _inputs(request: Request, image_name: str, width: int, height: int, prefix: 
     }
 
 
-def _upscale_inputs(request: Request, width: int, height: int) -> dict[str, dict[str, Any]]:
+def _upscale_inputs(request: Request, form: Form) -> dict[str, dict[str, Any]]:
     """A latent's sides are multiples of 16 pixels: 1080 lines are cut out of 1088."""
-    sides = request.clip_size(width, height)
+    sides = form.size
     whole = [-(-side // SIDE_STEP) * SIDE_STEP for side in sides]
     left, top = ((large - side) // 2 for large, side in zip(whole, sides, strict=True))
     return {

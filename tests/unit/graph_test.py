@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from worker import config
 from worker.errors import WorkflowRejected
-from worker.request import leaves_folder, parse
-from worker.workflow import Graph, adapt, fill
+from worker.graph import Graph, adapt, fill
+from worker.input.request import leaves_folder, parse
 
-SETTINGS = config.load({})
+SETTINGS = config.read({})
 FULL = {
     "image": "aW1hZ2U=",
     "prompt": 'a "quoted" wave 猫 {"json": 1}',

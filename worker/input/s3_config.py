@@ -4,8 +4,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from worker import input_faults
+from worker import sdk
 from worker.config import Bucket, Settings
+from worker.input import faults
 
 _HTTP_URL = r"^[hH][tT][tT][pP][sS]?://[^/?#@\s]+(/[^?#\s]*)?$"
 
@@ -35,12 +36,12 @@ def parse(value: object, settings: Settings) -> Bucket | None:
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
-        raise input_faults.invalid_input({"s3Config": f"must be an object, got {input_faults.kind(value)}"})
+        raise faults.invalid_input({"s3Config": f"must be an object, got {faults.kind(value)}"})
     try:
         given = S3Config.model_validate({name: item for name, item in value.items() if item is not None})
     except ValidationError as error:
-        faults = input_faults.of_fields(error, {}, RULES)
-        raise input_faults.invalid_input({f"s3Config.{name}": fault for name, fault in faults.items()}) from None
+        found = faults.of_fields(error, {}, RULES)
+        raise faults.invalid_input({f"s3Config.{name}": fault for name, fault in found.items()}) from None
     endpoint = given.endpoint_url.rstrip("/")
     _refuse_private(endpoint)
     keys = (given.access_id.strip(), given.access_secret.strip())
@@ -49,11 +50,9 @@ def parse(value: object, settings: Settings) -> Bucket | None:
 
 def _refuse_private(endpoint: str) -> None:
     """The caller names the address, and the worker sends to it: only public ones, as for pictures by URL."""
-    from runpod.serverless.utils import rp_ssrf  # takes 1.6 s, and few jobs bring a bucket along
-
     try:
         url = urlsplit(endpoint)
-        rp_ssrf.resolve_and_validate(url.hostname or "", url.port or 443)
+        sdk.address_guard().resolve_and_validate(url.hostname or "", url.port or 443)
     except ValueError as error:
         fault = {"s3Config.endpointUrl": "is an address that does not resolve, or that this worker does not send to"}
-        raise input_faults.invalid_input(fault) from error
+        raise faults.invalid_input(fault) from error

@@ -1,0 +1,121 @@
+"""Everything of the `runpod` SDK but `start`: progress, the guard for callers' addresses, and what would silence it.
+
+The SDK reads its environment when it is imported, and takes 1.6 s to: it is imported where it is used.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from worker import config
+from worker.config import Settings
+from worker.errors import ConfigError
+
+Report = Callable[[dict[str, Any]], None]
+Work = Callable[[Report, threading.Event], dict[str, Any]]
+
+# With any of these the SDK never asks the queue for a job, while the endpoint looks healthy.
+SILENCERS = {
+    "--rp_serve_api": "it serves the SDK's test API instead",
+    "--test_input": "it runs that one job and exits",
+}
+
+
+def find_silencers(arguments: Iterable[str]) -> list[str]:
+    """The flags among a command's arguments that keep the SDK from taking jobs; it takes shortened ones as well."""
+    names = [argument.split("=", maxsplit=1)[0] for argument in arguments if argument.startswith("--")]
+    return [flag for flag in SILENCERS if any(len(name) > len("--") and flag.startswith(name) for name in names)]
+
+
+def refuse_silencers(settings: Settings, arguments: Iterable[str]) -> None:
+    """Raise ConfigError for whatever would keep the handler from being called, naming what to remove."""
+    for flag in find_silencers(arguments):
+        raise ConfigError(
+            f"with {flag} this worker never takes a job: {SILENCERS[flag]}. Remove it from the container's command"
+        )
+    if settings.realtime_port:
+        raise ConfigError(
+            "with RUNPOD_REALTIME_PORT set this worker never takes a job: it serves HTTP instead. "
+            "Remove it from the endpoint's environment"
+        )
+
+
+def address_guard() -> Any:
+    """The SDK's own guard for addresses that callers name: public ones only, pinned, redirects checked.
+
+    `safe_get` raises ValueError for a refused address, else what requests raises; `resolve_and_validate` ValueError.
+    """
+    from runpod.serverless.utils import rp_ssrf
+
+    return rp_ssrf
+
+
+async def run_in_thread(event: dict[str, Any], work: Work) -> dict[str, Any]:
+    """What a synchronous `work(report, cancelled)` returns; its progress goes to the queue, a cancel reaches it.
+
+    A cancelled one has ended before this raises CancelledError.
+    """
+    cancelled = threading.Event()
+    async with Reporter(event) as reporter:
+        running = asyncio.ensure_future(asyncio.to_thread(work, reporter.report, cancelled))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await asyncio.wait([running])
+            raise
+
+
+class Reporter:
+    """Sends a job's latest progress: in order, at most once a second, none once the context is left.
+
+    The SDK's own progress_update starts a thread for each call: one can arrive after the result, and overwrite it.
+    """
+
+    INTERVAL = 1.0
+    LAST_SEND = 5.0  # seconds that leaving the context waits for a send under way
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        self._event = event
+        self._latest: dict[str, Any] | None = None
+        self._news, self._closed = asyncio.Event(), asyncio.Event()
+
+    async def __aenter__(self) -> "Reporter":
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closed.set()
+        self._news.set()
+        await asyncio.wait([self._task], timeout=self.LAST_SEND)
+        self._task.cancel()
+
+    def report(self, progress: dict[str, Any]) -> None:
+        """Note the progress; it is sent when its turn comes, unless a newer one overtakes it. For any thread."""
+        self._loop.call_soon_threadsafe(self._note, progress)
+
+    def _note(self, progress: dict[str, Any]) -> None:
+        self._latest = progress
+        self._news.set()
+
+    async def _run(self) -> None:
+        while not self._closed.is_set():
+            await self._news.wait()
+            self._news.clear()
+            if self._latest and not self._closed.is_set():
+                await send_progress(self._event, self._latest)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._closed.wait(), self.INTERVAL)
+
+
+async def send_progress(event: dict[str, Any], progress: dict[str, Any]) -> None:
+    """Tell the queue, if there is one, and return once it knows."""
+    if config.load().has_queue:
+        from runpod.http_client import AsyncClientSession
+        from runpod.serverless.modules.rp_http import send_result
+
+        async with AsyncClientSession() as session:
+            await send_result(session, {"status": "IN_PROGRESS", "output": progress}, event)
