@@ -5,18 +5,18 @@
 set -Eeuo pipefail
 
 BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-: "${WORKER_PYTHON:=python3}"
+: "${WORKER_PYTHON:=python3}" # a program | runs `worker.models` during the boot
 : "${COMFYUI_DIR:=/comfyui}"
-: "${COMFYUI_PYTHON:=$COMFYUI_DIR/.venv/bin/python}"
-: "${COMFYUI_LISTEN:=127.0.0.1}"
-: "${COMFYUI_PORT:=8188}"
-: "${COMFYUI_ARGS:=}"
+: "${COMFYUI_PYTHON:=$COMFYUI_DIR/.venv/bin/python}" # a program | ComfyUI's Python; the image sets it
+: "${COMFYUI_LISTEN:=127.0.0.1}"                     # an address | where ComfyUI listens; `0.0.0.0` opens its page and API to everyone who reaches the container: for debugging only
+: "${COMFYUI_PORT:=8188}"                            # a port | where ComfyUI listens
+: "${COMFYUI_ARGS:=}"                                # arguments, separated by spaces | added to ComfyUI's command line, as in `--lowvram`; `--use-sage-attention` gives black video with this model
 : "${COMFYUI_LOG:=/tmp/comfyui.log}"
-: "${COMFYUI_LOG_LIMIT:=10000000}"
+: "${COMFYUI_LOG_LIMIT:=10000000}" # bytes | a longer COMFYUI_LOG loses its beginning
 : "${MODELS_STATE:=/tmp/models.state}"
-: "${COMFYUI_MAX_DEATHS:=3}"
-: "${COMFYUI_DEATH_WINDOW:=600}"
-: "${RUNPOD_INIT_TIMEOUT:=420}"
+: "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after so many within COMFYUI_DEATH_WINDOW the container ends
+: "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
+: "${RUNPOD_INIT_TIMEOUT:=420}"  # s | the platform's: from the container's start to the job loop; raise it where models are downloaded
 export COMFYUI_DIR COMFYUI_LOG MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
