@@ -3,7 +3,7 @@
 import json
 import os
 
-from worker.models import catalogue
+from worker import catalogue
 
 MODELS = catalogue.load(["default"], {})
 VAE = next(model for model in MODELS if model.folder == "vae")

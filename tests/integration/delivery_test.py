@@ -24,6 +24,7 @@ import requests
 from local import engine as preview
 from tests.disks import mounted
 from worker import config, job
+from worker.comfyui import Scope
 from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
 from worker.output import storage
@@ -364,12 +365,13 @@ def test_files_that_no_way_takes_stay_on_the_disk_and_the_error_tells_where(
 
 
 def test_only_the_latest_undelivered_jobs_stay_on_the_disk(tmp_path: Path) -> None:
-    from worker.comfyui import set_aside
-
     for number in range(13):
-        (tmp_path / "output" / f"job-{number}").mkdir(parents=True)
-        (tmp_path / "output" / f"job-{number}" / "a.png").write_bytes(b"x")
-        set_aside(tmp_path, f"job-{number}", f"id-{number}")
+        scope = Scope(tmp_path)
+        (tmp_path / "output" / scope.name).mkdir(parents=True)
+        (tmp_path / "output" / scope.name / "a.png").write_bytes(b"x")
+        with pytest.raises(OutputFailed, match="lost") as caught, scope.keeping(f"id-{number}"):
+            raise OutputFailed("lost")
+        assert caught.value.details["recovered"] == str(tmp_path / "output" / "recovered" / f"id-{number}")
     assert len(list((tmp_path / "output" / "recovered").iterdir())) == 10
     assert (tmp_path / "output" / "recovered" / "id-12" / "a.png").read_bytes() == b"x"
 

@@ -5,7 +5,7 @@ import pytest
 from local.engine import start
 from local.engine.nodes import NODES, SAVERS
 from tests.integration.engine_client import Client, png
-from worker.models import catalogue
+from worker import catalogue
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_every_class_that_a_valid_graph_can_hold_can_run(client):
 
 def test_the_models_of_every_set_are_listed(client):
     listed = {name for folder in client.get("/models").json() for name in client.get(f"/models/{folder}").json()}
-    assert listed == {model.name for model in catalogue.load(catalogue.all_sets(), {})}
+    assert listed == {model.name for model in catalogue.load(catalogue.MODEL_SETS, {})}
 
 
 def test_object_info_lists_the_uploaded_files_and_models_their_folders(client):

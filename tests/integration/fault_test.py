@@ -25,6 +25,7 @@ from worker.errors import (
     WorkflowRejected,
 )
 from worker.input import limits
+from worker.input.request import Form
 
 QUICK = Scenario(step_seconds=0.01)
 SLOW = '{"step_seconds": 0.2}'
@@ -120,7 +121,7 @@ class TestOutOfMemory:
 
     @pytest.mark.parametrize(("size", "frames"), [((1280, 720), 129), ((720, 1280), 25), ((64, 64), 5), ((64, 64), 1)])
     def test_what_is_suggested_is_smaller(self, size, frames):
-        words = limits.suggest(*size, frames).split()
+        words = limits.suggest(Form(size, size, frames, frames)).split()
         if "num_frames" in words:
             assert int(words[words.index("num_frames") + 1]) <= frames * limits.SHRINK
         if "height" in words:

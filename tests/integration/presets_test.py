@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import pytest
 from PIL import Image
-from worker.input.presets import MODEL_480P_FEW_STEPS, MODEL_720P
 
 from local import engine as preview
+from worker.catalogue import PRESETS
 from worker.errors import InvalidInput, ModelMissing
 
 UPSAMPLER = "hunyuanvideo15_latent_upsampler_1080p.safetensors"
@@ -31,7 +31,7 @@ def test_the_answer_tells_what_the_clip_was_made_with(engine, run, small):
     used = run(engine, small(num_frames=1, preset="fast", shift=6.5))["settings"]
     assert used == {
         "preset": "fast",
-        "model": MODEL_480P_FEW_STEPS,
+        "model": PRESETS["fast"].model,
         "steps": 2,
         "cfg": 1.0,
         "shift": 6.5,
@@ -53,7 +53,7 @@ def test_an_upscaled_clip_has_the_size_and_the_frames_that_the_answer_tells(engi
     assert [picture.size for picture in pictures(answer)] == [(168, 120)] * 6
     with av.open(io.BytesIO(base64.b64decode(answer["outputs"][0]["data"]))) as clip:
         assert [(frame.width, frame.height) for frame in clip.decode(video=0)] == [(168, 120)] * 6
-    assert answer["settings"]["model"] == MODEL_720P
+    assert answer["settings"]["model"] == PRESETS["balanced"].model
 
 
 def test_pad_keeps_the_whole_picture_between_black_bars(engine, run, small, picture):
@@ -74,9 +74,9 @@ def test_a_crop_says_how_to_keep_the_whole_picture(engine, run, small, picture):
 @pytest.mark.parametrize(
     ("fields", "lacking", "told"),
     [
-        ({"preset": "fast"}, MODEL_480P_FEW_STEPS, "adds fast to MODEL_SETS"),
+        ({"preset": "fast"}, PRESETS["fast"].model, "adds fast to MODEL_SETS"),
         ({"upscale": "1080p"}, UPSAMPLER, "adds upscale to MODEL_SETS"),
-        ({}, MODEL_720P, "adds default to MODEL_SETS"),
+        ({}, PRESETS["balanced"].model, "adds default to MODEL_SETS"),
     ],
 )
 def test_a_preset_whose_models_are_missing_names_them_and_their_set(run, small, fields, lacking, told):

@@ -1,6 +1,5 @@
 """Whether a worker takes jobs: what it refuses once ComfyUI answers."""
 
-import dataclasses
 import time
 
 import pytest
@@ -16,15 +15,15 @@ def test_a_default_preset_without_its_models_is_refused_where_builder_sh_brings_
     settings = config.read({"MODELS_STATE": str(tmp_path / "models.state")})
     with pytest.raises(ConfigError, match="DEFAULT_PRESET=balanced needs the set default, and MODEL_SETS is fast"):
         startup.check_models(settings, time.monotonic() + 5)
-    startup.check_models(settings.model_copy(update=dict(default_preset="fast")), time.monotonic() + 5)
-    startup.check_models(settings.model_copy(update=dict(models_state=None)), time.monotonic() + 5)
+    startup.check_models(settings.model_copy(update={"default_preset": "fast"}), time.monotonic() + 5)
+    startup.check_models(settings.model_copy(update={"models_state": None}), time.monotonic() + 5)
 
 
 @pytest.mark.parametrize(("torch", "fit"), [("2.6.0+cu124", False), ("2.9.1+cu128", True)])
 def test_an_option_that_comfyuis_torch_lacks_is_refused_before_any_job(torch, fit):
     with http_server(comfyui(torch=torch)) as url:
         settings = config.read({"COMFYUI_URL": url, "GRAPH_OPTIONS": "torch_compile"})
-        plain = settings.model_copy(update=dict(graph_options=("easycache",)))
+        plain = settings.model_copy(update={"graph_options": ("easycache",)})
         startup.check_comfyui(plain, time.monotonic() + 5)
         if fit:
             startup.check_comfyui(settings, time.monotonic() + 5)

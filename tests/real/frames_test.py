@@ -75,7 +75,8 @@ def test_lossy_frames_show_what_save_image_shows(comfyui, run, frame_format, pic
 
 def test_the_default_graphs_frames_are_those_of_a_comfyui_without_the_node(comfyui, run, small):
     wanted = small(width=64, height=64, num_frames=6, output="frames", frame_format="png")
-    nodes = fill(parse(wanted, config.read({})), image_name="", width=64, height=64, prefix="").nodes
+    request = parse(wanted, config.read({}))
+    nodes = fill(request, request.form(1, 1), image_name="", prefix="").nodes
     plain = run(comfyui, {"workflow": nodes, "image": wanted["image"]})["outputs"][1:]
     fast, plain = (
         [opened(entry).tobytes() for entry in entries] for entries in (run(comfyui, wanted)["outputs"], plain)

@@ -6,9 +6,10 @@ import io
 import av
 import pytest
 from PIL import Image
-from worker.input.presets import CAN_UPSCALE, PRESETS
 
+from worker.catalogue import PRESETS
 from worker.errors import ModelMissing
+from worker.input.request import CAN_UPSCALE
 
 pytestmark = pytest.mark.timeout(600)
 SIZE = {"width": 96, "height": 64}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.scripts.verified_tree import NOBODY, PLATFORM, Tree, comfyui, engine_process, http_server
-from worker.models import catalogue
+from worker import catalogue
 
 MODELS = catalogue.load(["default"], {})
 
@@ -95,7 +95,7 @@ def test_a_default_preset_without_its_models_is_a_fault(tree: Tree) -> None:
     ],
 )
 def test_the_models_of_the_graphs_in_use_are_looked_for(tree: Tree, environ: dict[str, str], lacking: str) -> None:
-    (name,) = [model.name for model in catalogue.load(catalogue.all_sets(), {}) if lacking in model.name]
+    (name,) = [model.name for model in catalogue.load(catalogue.MODEL_SETS, {}) if lacking in model.name]
     with engine_process({"missing_models": [name]}) as url:
         asked = tree.verify("--only", "comfyui", COMFYUI_URL=url, **environ).of("choices")
         assert asked.state == "fail"
@@ -110,7 +110,7 @@ def test_every_preset_that_has_its_models_is_looked_for_with_the_operators_optio
     assert one.of("choices").found.startswith("all 5 models")
     assert one.of("nodes").found.startswith("all 20 node classes")
     # What was recorded of a ComfyUI has the default set's models only.
-    missing = {model.name for model in catalogue.load(catalogue.all_sets(), {})} - {model.name for model in MODELS}
+    missing = {model.name for model in catalogue.load(catalogue.MODEL_SETS, {})} - {model.name for model in MODELS}
     assert all(name in every.of("choices").found for name in missing)
 
 

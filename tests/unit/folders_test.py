@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.comfyui import SavedFile, clear, read_saved
+from worker.comfyui import SavedFile, Scope
 
 
 @pytest.fixture
@@ -22,9 +22,10 @@ def saved(filename: str, subfolder: str = "", folder: str = "output") -> SavedFi
 
 @pytest.mark.parametrize("file", [saved("own.png", "job"), saved("own.png", folder="temp")])
 def test_a_saved_file_is_read_and_removed(comfyui: Path, file: SavedFile) -> None:
-    assert read_saved(comfyui, file) == b"content"
-    clear(comfyui, "scope", [file])
-    assert read_saved(comfyui, file) is None
+    with Scope(comfyui) as scope:
+        scope.own([file])
+        assert scope.read(file) == b"content"
+    assert scope.read(file) is None
 
 
 @pytest.mark.parametrize(
@@ -41,11 +42,12 @@ def test_a_saved_file_is_read_and_removed(comfyui: Path, file: SavedFile) -> Non
 )
 def test_what_lies_elsewhere_is_neither_read_nor_removed(comfyui: Path, file: SavedFile) -> None:
     before = sorted(comfyui.parent.rglob("*"))
-    assert read_saved(comfyui, file) is None
-    clear(comfyui, "scope", [file])
+    with Scope(comfyui) as scope:
+        scope.own([file])
+        assert scope.read(file) is None
     assert sorted(comfyui.parent.rglob("*")) == before
 
 
 def test_a_link_out_of_the_folder_is_not_followed(comfyui: Path) -> None:
     (comfyui / "output" / "link.png").symlink_to(comfyui.parent / "secret")
-    assert read_saved(comfyui, saved("link.png")) is None
+    assert Scope(comfyui).read(saved("link.png")) is None

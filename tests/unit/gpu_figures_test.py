@@ -83,8 +83,7 @@ def test_a_peak_is_told_for_each_stage_that_has_a_sample_and_for_all() -> None:
 def test_every_node_that_takes_time_belongs_to_a_stage(fields: dict[str, str]) -> None:
     settings = config.read({"GRAPH_OPTIONS": "torch_compile,easycache,tiled_decode"})
     request = parse({"image": "x", "prompt": "x", **fields}, settings)
-    size = {"width": 720, "height": 1280}
-    graph = fill(request, image_name="", prefix="", options=settings.graph_options, **size)
+    graph = fill(request, request.form(1, 1), image_name="", prefix="", options=settings.graph_options)
     titles = {graph.title(node_id) for node_id in graph.nodes}
     slow = ("Load", "Encode", "Condition", "Sample", "Upscale", "Decode", "Save", "Compile", "Reuse")
     untold = {title for title in titles if title.startswith(slow) and title not in stages.STAGE_OF}
@@ -94,7 +93,7 @@ def test_every_node_that_takes_time_belongs_to_a_stage(fields: dict[str, str]) -
 def test_every_title_of_the_stages_is_one_of_the_graphs() -> None:
     settings = config.read({"GRAPH_OPTIONS": "torch_compile,easycache"})
     request = parse({"image": "x", "prompt": "x", "upscale": "1080p"}, settings)
-    graph = fill(request, image_name="", prefix="", width=720, height=1280, options=settings.graph_options)
+    graph = fill(request, request.form(1, 1), image_name="", prefix="", options=settings.graph_options)
     assert set(stages.STAGE_OF) <= {graph.title(node_id) for node_id in graph.nodes}
 
 
@@ -133,7 +132,7 @@ def test_every_variant_is_a_request_that_the_worker_takes() -> None:
         assert request.preset + ("+1080p" if request.upscale else "") == variant
     options = argparse.Namespace(frames=9, size=(96, 64), steps=3)
     request = parse({"image": "x", "prompt": "x", **gpu.fields_of("fast", options)}, config.read({}))
-    assert (request.size(10, 10), request.steps, request.num_frames) == ((96, 64), 3, 9)
+    assert (request.form(10, 10).sampled, request.steps, request.num_frames) == ((96, 64), 3, 9)
 
 
 def test_every_graph_option_is_a_setting() -> None:

@@ -32,8 +32,7 @@ Node = dict[str, Any]
 
 def filled(frame_saver: bool = False, **fields: Any) -> Graph:
     request = parse({**FULL, **fields}, SETTINGS)
-    size = {"width": request.width, "height": request.height}
-    return fill(request, image_name="job/start.png", prefix="job", frame_saver=frame_saver, **size)
+    return fill(request, request.form(1, 1), image_name="job/start.png", prefix="job", frame_saver=frame_saver)
 
 
 def adapted(workflow: Any, uploads: dict[str, str] | None = None, image_name: str | None = None) -> Graph:

@@ -27,27 +27,15 @@ DEFAULTS = {key: str(field["default"]) for key, field in INPUTS.items()}
 JOBS = {test["name"]: test["input"] for test in TESTS["tests"]}
 
 
-class Recorded(dict[str, str]):
-    """An environment that remembers which names it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[str] = set()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.asked.add(name)
-        return super().get(name, default)
-
-
 def settings(environ: Mapping[str, str]) -> tuple[object, object]:
     return config.read(environ), config.read_models(environ)
 
 
 def known_names() -> set[str]:
-    recorded = Recorded()
-    settings(recorded)
+    groups = (config.Settings, config.ModelSettings)
+    declared = {str(field.alias) for group in groups for field in group.model_fields.values()}
     in_builder = re.findall(r'^: "\$\{([A-Z_]+):=', (ROOT / "builder.sh").read_text(), re.MULTILINE)
-    return recorded.asked | set(in_builder) | PLATFORMS_OWN
+    return declared | set(in_builder) | PLATFORMS_OWN
 
 
 def named() -> Iterator[str]:

@@ -9,7 +9,6 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from worker.config import load as load_settings
+from worker.config import read as load_settings
 from worker.errors import ImageRejected
 from worker.input.image import Image, load
 
@@ -195,14 +194,14 @@ def test_a_png_with_one_wrong_byte_is_refused() -> None:
 
 
 def test_too_many_bytes_are_refused_before_they_are_decoded() -> None:
-    small = replace(SETTINGS, max_image_bytes=len(PNG) - 1)
+    small = SETTINGS.model_copy(update={"max_image_bytes": len(PNG}) - 1)
     assert "MAX_IMAGE_MB" in refusal(PNG, settings=small)
     assert "MAX_IMAGE_MB" in refusal("!" * 2 * len(PNG), settings=small)
-    assert read(PNG, settings=replace(SETTINGS, max_image_bytes=len(PNG))).data == PNG
+    assert read(PNG, settings=SETTINGS.model_copy(update={"max_image_bytes": len(PNG}))).data == PNG
 
 
 def test_too_many_pixels_are_refused_from_the_header() -> None:
-    small = replace(SETTINGS, max_image_pixels=48 * 64 - 1)
+    small = SETTINGS.model_copy(update={"max_image_pixels": 48 * 64 - 1})
     assert "is 48x64 pixels" in refusal(PNG, settings=small)
     header_only = encode(Pillow.new("1", (9000, 9000)))[:60]
     assert "MAX_IMAGE_MEGAPIXELS" in refusal(header_only)
@@ -214,7 +213,7 @@ def test_too_many_pixels_are_refused_from_the_header() -> None:
 
 def test_all_frames_of_an_animation_count_where_all_are_used() -> None:
     moving = encode(photo(9, 9), "GIF", save_all=True, append_images=[photo(9, 9)])
-    small = replace(SETTINGS, max_image_pixels=100)
+    small = SETTINGS.model_copy(update={"max_image_pixels": 100})
     assert read(moving, settings=small).width == 9
     assert "9x9 x 2 frames" in refusal(moving, settings=small, as_sent=True)
 
@@ -355,7 +354,7 @@ def test_a_url_without_a_picture_is_refused_with_the_reason(site: str, path: str
 
 @pytest.mark.usefixtures("private_allowed")
 def test_a_download_over_the_limit_is_refused_declared_or_not(site: str) -> None:
-    small = replace(SETTINGS, max_image_bytes=400)
+    small = SETTINGS.model_copy(update={"max_image_bytes": 400})
     assert f"has {len(PNG)} bytes" in refusal(f"{site}/photo.png", settings=small)
     assert "at most 400" in refusal(f"{site}/endless", settings=small)
 

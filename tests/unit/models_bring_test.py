@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worker.models.catalogue import ModelError
 
 from tests.model_files import MODELS, VAE, make_header
-from worker import config
-from worker.models import bring, catalogue, transfer
+from worker import catalogue, config
+from worker.errors import ModelError
+from worker.models import bring, transfer
 from worker.models.transfer import Copy
 
 ROOT = Path(__file__).parents[2]

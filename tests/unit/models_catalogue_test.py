@@ -4,18 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from worker.models.catalogue import CATALOGUE, load
 
-from worker.config import MODEL_URLS
+from worker.catalogue import CATALOGUE, load
 from worker.errors import ConfigError
 from worker.models.volume import parse_hub_url
 
 HUB = "https://huggingface.co"
-
-
-def test_every_variable_of_the_catalogue_is_a_setting_and_the_reverse() -> None:
-    variables = [line.split('"')[1] for line in CATALOGUE.read_text().splitlines() if line.startswith("variable")]
-    assert sorted(variables) == sorted(MODEL_URLS)
 
 
 def test_every_model_that_the_default_graph_loads_is_in_the_default_set() -> None:
@@ -44,7 +38,9 @@ def test_a_replaced_url_keeps_the_name_and_drops_the_published_size() -> None:
 
 
 def test_an_unknown_set_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"MODEL_SETS='fats' must name sets of models.toml: default, fast, upscale"):
+    with pytest.raises(
+        ConfigError, match=r"MODEL_SETS='fats' must name sets of catalogue.toml: default, fast, upscale"
+    ):
         load(["fats"], {})
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 import tomli
-from worker.models.catalogue import CATALOGUE, ModelError
 
 from tests.model_files import MODELS, VAE, make_model
 from worker import config
+from worker.catalogue import CATALOGUE
+from worker.errors import ModelError
 from worker.models import bring
 from worker.models.download import stage
 

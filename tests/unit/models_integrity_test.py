@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worker.models.catalogue import ModelFile
 
+from worker.catalogue import ModelFile
 from worker.models.integrity import find_fault, note_size
 
 VAE = ModelFile("vae.safetensors", "vae", "https://example.com/vae", "https://example.com/vae", 1000, "conv_in.weight")

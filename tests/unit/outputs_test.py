@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from worker.errors import OutputFailed
 from worker.output.file import OutputFile
-from worker.output.reply import deliver
+from worker.output.reply import Terms, deliver
 
 ANSWER = {"status": "success", "prompt_id": "p", "seed": 7, "outputs": [], "timings": {"total": 1.5}, "warnings": ["w"]}
 ROOMY = 20_000_000
@@ -39,7 +39,7 @@ def video(size: int = 1000) -> OutputFile:
 
 def send(files: list[OutputFile], **changes: Any) -> dict[str, Any]:
     options = {"output": "both", "frame_format": "auto", "limit": ROOMY, "images_list": False, **changes}
-    return deliver(files, ANSWER, **options)
+    return deliver(files, ANSWER, Terms(**options))
 
 
 def size(reply: dict[str, Any]) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import traceback
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,7 +101,7 @@ def test_each_clip_has_a_seed_that_javascript_can_hold() -> None:
 
 
 def test_the_setting_limits_the_frames_and_their_default() -> None:
-    small = replace(SETTINGS, max_frames=9)
+    small = SETTINGS.model_copy(update={"max_frames": 9})
     assert parse(LEAST, small).num_frames == 9
     with pytest.raises(InvalidInput, match="num_frames: must be a whole number from 1 to 9, got 10"):
         parse({**LEAST, "num_frames": 10}, small)
@@ -110,7 +109,7 @@ def test_the_setting_limits_the_frames_and_their_default() -> None:
 
 @pytest.mark.parametrize("frames", range(1, 130))
 def test_the_model_delivers_at_least_the_frames_asked_for_and_less_than_four_more(frames: int) -> None:
-    length = parse({**LEAST, "num_frames": frames}, SETTINGS).length
+    length = parse({**LEAST, "num_frames": frames}, SETTINGS).form(1, 1).length
     delivered = 4 * ((length - 1) // 4) + 1
     assert length == delivered
     assert frames <= delivered < frames + 4
@@ -151,24 +150,24 @@ def test_resolution_and_a_side_exclude_each_other(side: str) -> None:
 def test_resolution_picks_the_trained_size_nearest_in_aspect(
     resolution: str, picture: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    assert parse({**LEAST, "resolution": resolution}, SETTINGS).size(*picture) == size
+    assert parse({**LEAST, "resolution": resolution}, SETTINGS).form(*picture).sampled == size
 
 
 def test_every_trained_size_is_one_a_caller_may_ask_for() -> None:
     for width, height in (size for sizes in TRAINED_SIZES.values() for size in sizes):
-        assert parse({**LEAST, "width": width, "height": height}, SETTINGS).size(1, 1) == (width, height)
+        assert parse({**LEAST, "width": width, "height": height}, SETTINGS).form(1, 1).sampled == (width, height)
 
 
 def test_a_picture_that_the_crop_spoils_is_warned_of() -> None:
     upright = parse(LEAST, SETTINGS)
-    assert upright.crop_warning(720, 1280) is None
-    assert upright.crop_warning(1000, 1400) is None
-    warning = upright.crop_warning(1920, 1080)
+    assert upright.form(720, 1280).warnings == ()
+    assert upright.form(1000, 1400).warnings == ()
+    (warning,) = upright.form(1920, 1080).warnings
     assert warning is not None
     assert "1920x1080" in warning
     assert "68%" in warning
     assert "resolution" in warning
-    assert parse({**LEAST, "resolution": "720p"}, SETTINGS).crop_warning(1920, 1080) is None
+    assert parse({**LEAST, "resolution": "720p"}, SETTINGS).form(1920, 1080).warnings == ()
 
 
 def test_a_workflow_needs_neither_prompt_nor_image() -> None:

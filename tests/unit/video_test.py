@@ -14,7 +14,7 @@ from PIL import Image
 
 from worker.errors import OutputFailed
 from worker.output.file import OutputFile
-from worker.output.video import check, inspect, put_index_first
+from worker.output.video import Expected, check, inspect, put_index_first
 
 SIZE = (96, 64)
 
@@ -52,6 +52,10 @@ def film(count: int = 9, fps: float = 24, draw: Any = gradient, name: str = "cli
     return OutputFile(name, target.getvalue())
 
 
+def expected(num_frames: int) -> Expected:
+    return Expected(num_frames, 24.0, stills=False)
+
+
 def frames_of(data: bytes) -> list[bytes]:
     with av.open(io.BytesIO(data)) as container:
         return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
@@ -64,15 +68,15 @@ def test_a_clip_is_told_as_it_is_decoded() -> None:
 
 
 def test_what_was_asked_for_is_the_answers_and_gives_no_warning() -> None:
-    checked = check([film(9, fps=24)], frames=9, fps=24.0)
+    checked = check([film(9, fps=24)], expected(9))
     assert checked.facts == {"width": 96, "height": 64, "num_frames": 9, "fps": 24.0}
-    assert checked.warnings == []
+    assert checked.warnings == ()
 
 
 def test_other_frames_and_another_rate_are_told_and_are_the_answers() -> None:
-    checked = check([film(9, fps=12)], frames=16, fps=24.0)
+    checked = check([film(9, fps=12)], expected(16))
     assert (checked.facts["num_frames"], checked.facts["fps"]) == (9, 12)
-    assert checked.warnings == [
+    assert list(checked.warnings) == [
         "the video clip.mp4 has 9 frames instead of 16",
         "the video clip.mp4 has 12 frames per second instead of 24",
     ]
@@ -80,48 +84,48 @@ def test_other_frames_and_another_rate_are_told_and_are_the_answers() -> None:
 
 @pytest.mark.parametrize(("draw", "count"), [(black, 9), (black, 1), (black, 40), (only_the_first, 9)])
 def test_a_black_video_is_told_with_what_to_change(draw: Any, count: int) -> None:
-    (warning,) = check([film(count, draw=draw)], count, 24.0).warnings
+    (warning,) = check([film(count, draw=draw)], expected(count)).warnings
     assert "is black" in warning
     assert "--use-sage-attention" in warning
 
 
 @pytest.mark.parametrize(("draw", "count"), [(gradient, 1), (fading_in, 9), (only_the_first, 1)])
 def test_a_video_that_shows_something_is_not_called_black(draw: Any, count: int) -> None:
-    assert check([film(count, draw=draw)], count, 24.0).warnings == []
+    assert check([film(count, draw=draw)], expected(count)).warnings == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"no video", film().data[:-600], b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"])
 def test_a_video_that_cannot_be_decoded_is_an_error(data: bytes) -> None:
     with pytest.raises(OutputFailed, match=r"clip\.mp4 cannot be decoded"):
-        check([OutputFile("clip.mp4", data)], 9, 24.0)
+        check([OutputFile("clip.mp4", data)], expected(9))
 
 
 def test_a_broken_video_is_left_out_where_frames_can_be_sent() -> None:
     frame = OutputFile("frame_0001.png", b"png")
-    checked = check([OutputFile("clip.mp4", b"no video"), frame], 9, 24.0)
-    assert checked.files == [frame]
-    assert checked.warnings == ["the video clip.mp4 cannot be decoded: InvalidDataError; it is not sent"]
+    checked = check([OutputFile("clip.mp4", b"no video"), frame], expected(9))
+    assert checked.files == (frame,)
+    assert checked.warnings == ("the video clip.mp4 cannot be decoded: InvalidDataError; it is not sent",)
     assert checked.facts == {}
 
 
 def test_a_broken_video_of_a_callers_graph_goes_as_it_is_with_a_warning() -> None:
     broken = OutputFile("mine.webm", b"no video")
-    checked = check([broken])
-    assert checked.files == [broken]
+    checked = check([broken], None)
+    assert checked.files == (broken,)
     assert "mine.webm cannot be decoded" in checked.warnings[0]
 
 
 def test_a_webm_is_checked_and_keeps_its_bytes() -> None:
     file = film(5, name="clip.webm")
-    checked = check([file], 5, 24.0)
+    checked = check([file], expected(5))
     assert checked.facts["num_frames"] == 5
-    assert checked.files == [file]
+    assert checked.files == (file,)
 
 
 def test_the_index_goes_in_front_and_frames_and_metadata_stay() -> None:
     file = film(25)
     assert file.data.index(b"mdat") < file.data.index(b"moov")
-    (moved,) = check([file], 25, 24.0).files
+    (moved,) = check([file], expected(25)).files
     assert moved.data.index(b"moov") < moved.data.index(b"mdat")
     assert len(moved.data) == len(file.data)
     assert frames_of(moved.data) == frames_of(file.data)
@@ -177,5 +181,5 @@ FILM = film(3).data
 def test_a_damaged_file_is_an_output_error_or_a_clip_and_never_anything_else(cut: int, at: int, junk: bytes) -> None:
     data = (FILM[:at] + junk + FILM[at + len(junk) :])[:cut]
     with contextlib.suppress(OutputFailed):
-        (file,) = check([OutputFile("clip.mp4", data)], 3, 24.0).files
+        (file,) = check([OutputFile("clip.mp4", data)], expected(3)).files
         assert len(file.data) == len(data)

@@ -9,10 +9,10 @@ import pytest
 
 from bench import safetensors, weights
 from bench.safetensors import BLOCK, BYTES, Tensor, to_fp8
-from worker.models import catalogue
+from worker import catalogue
 from worker.models.integrity import find_fault
 
-SETS = catalogue.all_sets()
+SETS = catalogue.MODEL_SETS
 MODELS = {model.path: model for model in catalogue.load(SETS, {})}
 DTYPES = {"F32": np.float32, "F16": np.float16, "F8_E4M3": np.uint8}
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker.input.presets import PRESETS
 
 from local.engine.schemas import read
 from worker import config
-from worker.config import GRAPH_OPTIONS
+from worker.catalogue import GRAPH_OPTIONS, PRESETS
 from worker.graph import DEFAULT_GRAPH, UPSCALE_GRAPH, fill
 from worker.input.request import TRAINED_SIZES, parse
 
@@ -95,14 +94,13 @@ def test_a_graph_as_it_stands_is_what_comfyui_accepts(path: Path) -> None:
     assert list(faults(default_nodes(path))) == []
 
 
-@pytest.mark.parametrize("options", [(), GRAPH_OPTIONS], ids=["as it is", "with all options"])
+@pytest.mark.parametrize("options", [(), tuple(GRAPH_OPTIONS)], ids=["as it is", "with all options"])
 @pytest.mark.parametrize("fields", BOUNDARIES.values(), ids=BOUNDARIES)
 def test_a_graph_filled_from_a_boundary_request_is_what_comfyui_accepts(
     fields: dict[str, Any], options: tuple[str, ...]
 ) -> None:
     request = parse({**LEAST, **fields}, SETTINGS)
-    size = {"width": request.width, "height": request.height}
-    graph = fill(request, image_name="job/a.png", prefix="job", options=options, **size)
+    graph = fill(request, request.form(1, 1), image_name="job/a.png", prefix="job", options=options)
     assert list(faults(graph.nodes)) == []
 
 
@@ -115,7 +113,8 @@ def test_the_upscale_graph_is_the_default_one_up_to_its_sampler_and_from_its_cut
 @pytest.mark.parametrize("size", [size for sizes in TRAINED_SIZES.values() for size in sizes], ids=str)
 def test_every_trained_size_is_what_comfyui_accepts(size: tuple[int, int]) -> None:
     for width, height in (size, size[::-1]):
-        graph = fill(parse(LEAST, SETTINGS), image_name="a.png", width=width, height=height, prefix="job")
+        request = parse({**LEAST, "width": width, "height": height}, SETTINGS)
+        graph = fill(request, request.form(1, 1), image_name="a.png", prefix="job")
         assert list(faults(graph.nodes)) == []
 
 
