@@ -197,7 +197,7 @@ def test_too_many_bytes_are_refused_before_they_are_decoded() -> None:
     small = SETTINGS.model_copy(update={"max_image_bytes": len(PNG) - 1})
     assert "MAX_IMAGE_MB" in refusal(PNG, settings=small)
     assert "MAX_IMAGE_MB" in refusal("!" * 2 * len(PNG), settings=small)
-    assert read(PNG, settings=SETTINGS.model_copy(update={"max_image_bytes": len(PNG}))).data == PNG
+    assert read(PNG, settings=SETTINGS.model_copy(update={"max_image_bytes": len(PNG)})).data == PNG
 
 
 def test_too_many_pixels_are_refused_from_the_header() -> None:
