@@ -1,64 +1,25 @@
-"""What tests of several kinds share: pictures, settings, and one job run against an engine."""
+"""Fixtures of all tests: a job's input, one job run against an engine, and the suite's options."""
 
-import base64
-import io
-import socket
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from PIL import Image
 
-from worker import config, job
-from worker.config import Settings
-
-
-class Engine(Protocol):
-    url: str
-    home: Path | None
-
+from tests.helpers import Engine, find_free_port, gradient, settings_for, small_job
+from worker import job
 
 Run = Callable[..., dict[str, Any]]
 
 
-def picture(width: int = 96, height: int = 64, fmt: str = "PNG") -> str:
-    """A colour gradient, base64."""
-    image = Image.linear_gradient("L").resize((width, height))
-    buffer = io.BytesIO()
-    Image.merge("RGB", (image, image.transpose(Image.Transpose.ROTATE_180), image)).save(buffer, fmt)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def small(**fields: Any) -> dict[str, Any]:
-    """A job's input that runs in a moment; `fields` are added or replace it."""
-    wanted = {
-        "image": picture(),
-        "prompt": "it moves",
-        "width": 96,
-        "height": 64,
-        "num_frames": 5,
-        "steps": 2,
-        "seed": 7,
-    }
-    return {**wanted, **fields}
-
-
-def settings_for(engine: Engine, **changes: Any) -> Settings:
-    """The worker's settings for this engine, `changes` applied."""
-    environ = {"COMFYUI_URL": engine.url, "COMFYUI_DIR": str(engine.home or "")}
-    return config.read(environ).model_copy(update=changes)
-
-
 @pytest.fixture(name="small")
 def small_input() -> Callable[..., dict[str, Any]]:
-    return small
+    return small_job
 
 
 @pytest.fixture(name="picture")
 def picture_maker() -> Callable[..., str]:
-    return picture
+    return gradient
 
 
 @pytest.fixture
@@ -81,9 +42,7 @@ def run() -> Run:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return find_free_port()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

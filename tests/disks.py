@@ -12,7 +12,7 @@ import pytest
 def mounted(folder: Path, options: str) -> Iterator[None]:
     """A small file system at `folder`; skips the test where this user may not mount."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
     if subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("needs the right to mount a file system")
     try:

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import requests
 
 from local import endpoint as platform
 from local import engine as preview
+from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[1]
 UNCHECKED = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true"}
@@ -48,13 +48,6 @@ class Worker:
         wait_until(lambda: "percent" in (self.status(job_id).get("output") or {}))
         output: dict[str, Any] = self.status(job_id)["output"]
         return output
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 @contextmanager

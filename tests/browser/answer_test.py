@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 import requests
 from playwright.sync_api import Browser, expect
@@ -17,11 +16,13 @@ from playwright.sync_api import Browser, expect
 from local import endpoint as platform
 from local.endpoint import Endpoint
 from tests.browser.person import SHOWN, Card, Person
-from tests.conftest import picture as drawn
+from tests.helpers import count_frames
+from tests.helpers import gradient as drawn
 from tests.javascript_modules import javascript_modules
 from tests.pages import ROOT
 from tests.worker_process import Worker
-from worker.input.request import Request
+from worker import config
+from worker.input.request import Request, parse
 
 AWKWARD = 'a "quoted" $HOME `id` \\ it\'s\nnext line, Möwe 🚀'
 PICTURE = "it's a rocket.jpg"
@@ -64,11 +65,6 @@ def run(folder: Path, *command: str) -> None:
     assert not (folder / "harm").exists()
 
 
-def frames_of(clip: Path) -> int:
-    with av.open(str(clip)) as video:
-        return sum(1 for _ in video.decode(video=0))
-
-
 def test_the_request_runs_as_curl_and_says_the_same(told: dict[str, str], tmp_path: Path, worker: Worker) -> None:
     run(tmp_path, "bash", "-euc", told["curl"])
     report = json.loads((tmp_path / "answer.json").read_text())
@@ -78,14 +74,14 @@ def test_the_request_runs_as_curl_and_says_the_same(told: dict[str, str], tmp_pa
 
 def test_the_request_runs_in_python(told: dict[str, str], tmp_path: Path) -> None:
     run(tmp_path, sys.executable, "-c", told["Python"])
-    assert frames_of(tmp_path / "clip.mp4") == 5
+    assert count_frames(tmp_path / "clip.mp4") == 5
 
 
 def test_the_request_runs_in_javascript(told: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(javascript_modules() / "node_modules")
     (tmp_path / "clip.mjs").write_text(told["JavaScript"])
     run(tmp_path, "node", "clip.mjs")
-    assert frames_of(tmp_path / "clip.mp4") == 5
+    assert count_frames(tmp_path / "clip.mp4") == 5
 
 
 def test_the_request_as_code_sends_what_the_page_sent(visit: Callable[..., Person], tmp_path: Path) -> None:
@@ -209,7 +205,12 @@ def test_the_size_shown_is_the_size_that_the_worker_takes(unserved: Endpoint, vi
     }"""
     found = person.ask(script, pictures)
     for (resolution, width, height), size in zip(pictures, found, strict=True):
-        assert tuple(size) == Request(prompt="x", resolution=resolution).size(width, height)
+        assert (
+            tuple(size)
+            == parse({"image": "x", "prompt": "x", "resolution": resolution}, config.read({}))
+            .form(width, height)
+            .sampled
+        )
 
 
 def test_the_reference_lists_every_call_and_field_and_its_example_runs(

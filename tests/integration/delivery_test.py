@@ -23,6 +23,7 @@ import requests
 
 from local import engine as preview
 from tests.disks import mounted
+from tests.helpers import find_free_port, told
 from worker import config, job
 from worker.comfyui import Scope
 from worker.config import Bucket
@@ -35,16 +36,10 @@ KEYS = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name"
 Send = Callable[..., dict[str, Any]]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """An S3 server with an empty bucket, `clips`."""
-    port = free_port()
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -86,10 +81,6 @@ def bucket_environ(endpoint: str, **changes: str) -> dict[str, str]:
     return {"BUCKET_ENDPOINT_URL": endpoint, "BUCKET_TIMEOUT": "20", **keys, **changes}
 
 
-def told(answer: dict[str, Any], key: str) -> list[Any]:
-    return [entry.get(key) for entry in answer["outputs"]]
-
-
 def failures(answer: dict[str, Any]) -> list[str]:
     return [warning for warning in answer["warnings"] if "failed" in warning]
 
@@ -109,7 +100,7 @@ class Proxy:
             def handle(relay) -> None:  # noqa: N805  `self` is the proxy
                 self.connections += 1
                 left = cut_after if self.connections <= cuts else 2**60
-                with socket.create_connection((host.hostname, host.port)) as server:
+                with socket.create_connection((host.hostname, host.port or 80)) as server:
                     answers = threading.Thread(target=pour, args=(server, relay.request), daemon=True)
                     answers.start()
                     with contextlib.suppress(OSError):
@@ -300,7 +291,7 @@ class TestVolume:
 
 class TestFailingBucket:
     def test_one_that_refuses_connections_is_told_and_the_reply_has_the_clip(self, send: Send) -> None:
-        answer = send(bucket_environ(f"http://127.0.0.1:{free_port()}"), output="video")
+        answer = send(bucket_environ(f"http://127.0.0.1:{find_free_port()}"), output="video")
         assert told(answer, "encoding") == ["base64"]
         assert failures(answer) == [
             "the bucket failed: the upload failed with EndpointConnectionError: nothing answers at the endpoint; "

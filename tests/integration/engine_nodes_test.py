@@ -2,12 +2,14 @@
 
 import io
 from fractions import Fraction
+from typing import Any
 
 import av
 import pytest
 from PIL import Image
 
 from local.engine import Scenario, start
+from tests.helpers import color_at
 from tests.integration.engine_client import Client, default_graph, node, picture_graph, png
 
 FRAMES = {"103": node("SaveImage", images=["8", 0], filename_prefix="frame")}
@@ -79,10 +81,10 @@ def test_one_seed_gives_the_same_pixels_again_and_another_seed_others(client):
 
 def test_frames_show_the_picture_and_a_mark_at_their_foot(client):
     client.upload("red.png", png("red"))
-    changes = {"80": {"image": "red.png"}, "78": {"width": 320, "height": 192, "length": 1}}
+    changes: dict[str, dict[str, Any]] = {"80": {"image": "red.png"}, "78": {"width": 320, "height": 192, "length": 1}}
     (path,) = client.saved(default_graph(changes, **FRAMES), "103")
     frame = Image.open(path).convert("RGB")
-    red, green, blue = frame.getpixel((160, 60))
+    red, green, blue = color_at(frame, 160, 60)
     assert red > 200
     assert max(green, blue) < 60
     foot = frame.crop((0, 178, 320, 192)).convert("L")

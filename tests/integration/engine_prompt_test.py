@@ -1,5 +1,7 @@
 """What the engine answers to a graph before it runs: accepted, coerced, or refused in ComfyUI's words."""
 
+from typing import Any
+
 import pytest
 import requests
 
@@ -181,7 +183,7 @@ def test_a_good_output_runs_beside_a_broken_one(client):
 
 
 def test_values_are_coerced_and_unknown_ones_kept(client):
-    changes = {"78": {"width": "64", "length": 5.9, "mood": "calm"}, "129": {"cfg": "1.0"}}
+    changes: dict[str, dict[str, Any]] = {"78": {"width": "64", "length": 5.9, "mood": "calm"}, "129": {"cfg": "1.0"}}
     _number, _id, graph, extra, outputs = client.run(default_graph(changes))["prompt"]
     assert [graph["78"]["inputs"][name] for name in ("width", "length", "mood")] == [64, 5, "calm"]
     assert graph["129"]["inputs"]["cfg"] == 1.0

@@ -29,6 +29,7 @@ def process(tmp_path, **scenario):
     command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", str(tmp_path)]
     with subprocess.Popen([*command, "--scenario", json.dumps(scenario)], stdout=subprocess.PIPE, text=True) as popen:
         try:
+            assert popen.stdout
             said = popen.stdout.readline()
             client = Client(said.split()[-1], tmp_path)
             client.upload("start.png", png())

@@ -6,13 +6,13 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from local.engine import Scenario, start
 from tests.disks import mounted
 from tests.engine_process import engine_process
+from tests.helpers import left_behind, wait_until
 from worker.comfyui import ComfyUI
 from worker.errors import (
     ComfyUIUnavailable,
@@ -37,17 +37,6 @@ def queue_of(engine) -> dict:
 
 def is_idle(engine) -> bool:
     return queue_of(engine) == {"queue_running": [], "queue_pending": []}
-
-
-def left_behind(home: Path) -> list[Path]:
-    return [path for folder in ("input", "output", "temp") for path in (home / folder).rglob("*")]
-
-
-def wait_until(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 class TestComfyUIHangs:
@@ -322,7 +311,7 @@ class TestQueuedBehindAnother:
 
 def test_a_picture_that_lies_about_its_type_is_read_for_what_it_is(run, small, picture):
     with start(scenario=QUICK) as engine:
-        lying = f"data:image/jpeg;base64,{picture(fmt='WEBP')}"
+        lying = f"data:image/jpeg;base64,{picture(kind='WEBP')}"
         assert len(run(engine, small(image=lying))["outputs"]) == 6
         with pytest.raises(ImageRejected, match="image"):
             run(engine, small(image="data:image/png;base64," + base64.b64encode(b"<html>").decode()))

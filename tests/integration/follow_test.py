@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.engine_process import engine_process
 from worker.comfyui import ComfyUI
 from worker.errors import ComfyUIUnavailable, ExecutionFailed, JobCancelled, JobTimeout
 
-QUICK = {"step_seconds": 0.01}
+QUICK: dict[str, Any] = {"step_seconds": 0.01}
 
 
 def queue_is_empty(engine) -> bool:

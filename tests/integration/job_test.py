@@ -4,13 +4,12 @@ import base64
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
-import av
 import pytest
 from PIL import Image
 
 from local import engine as preview
+from tests.helpers import count_frames, left_behind
 from worker.errors import ExecutionFailed, ImageRejected, InvalidInput, OutOfMemory, OutputFailed, WorkflowRejected
 
 
@@ -20,21 +19,12 @@ def engine() -> Iterator[preview.Engine]:
         yield running
 
 
-def left_behind(engine: preview.Engine) -> list[Path]:
-    return [path for folder in ("input", "output", "temp") for path in (engine.home / folder).rglob("*")]
-
-
-def count_frames(data: str) -> int:
-    with av.open(io.BytesIO(base64.b64decode(data))) as container:
-        return sum(1 for _ in container.decode(video=0))
-
-
 def test_a_picture_becomes_a_video_and_its_frames_in_order(engine, run, small):
     answer = run(engine, small(num_frames=5))
     assert answer["status"] == "success"
     assert [output["type"] for output in answer["outputs"]] == ["video"] + ["image"] * 5
     assert [output["filename"] for output in answer["outputs"]][:2] == ["clip.mp4", "frame_0001.jpg"]
-    assert count_frames(answer["outputs"][0]["data"]) == 5
+    assert count_frames(base64.b64decode(answer["outputs"][0]["data"])) == 5
     frame = Image.open(io.BytesIO(base64.b64decode(answer["outputs"][1]["data"])))
     assert (answer["width"], answer["height"]) == frame.size == (96, 64)
 
@@ -44,7 +34,7 @@ def test_exactly_the_frames_asked_for_come_back(engine, run, small, wanted):
     answer = run(engine, small(num_frames=wanted))
     assert answer["num_frames"] == wanted
     assert len(answer["outputs"]) == 1 + wanted
-    assert count_frames(answer["outputs"][0]["data"]) == wanted
+    assert count_frames(base64.b64decode(answer["outputs"][0]["data"])) == wanted
 
 
 def test_the_owners_request_with_a_picture_of_one_pixel_returns_16_frames(engine, run, picture):
@@ -94,7 +84,7 @@ def test_nothing_of_a_job_stays_in_comfyuis_folders(engine, run, small):
     run(engine, small())
     with pytest.raises(ImageRejected):
         run(engine, small(image=base64.b64encode(b"not a picture").decode()))
-    assert left_behind(engine) == []
+    assert left_behind(engine.home) == []
 
 
 def test_progress_rises_and_names_the_sampling_step(engine, run, small):
@@ -136,7 +126,7 @@ class TestCallersWorkflow:
         assert image["type"] == "base64"
         assert Image.open(io.BytesIO(base64.b64decode(image["data"]))).size == (32, 32)
         assert [output["filename"] for output in answer["outputs"]] == [image["filename"]]
-        assert left_behind(engine) == []
+        assert left_behind(engine.home) == []
 
     def test_the_one_picture_goes_to_the_load_image_node(self, engine, run, picture, graph):
         assert len(run(engine, {"workflow": graph, "image": picture()})["outputs"]) == 1
@@ -161,7 +151,7 @@ class TestCallersWorkflow:
         graph["7"] = {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}}
         answer = run(engine, {"workflow": graph, "image": picture()})
         assert sorted(output["mime_type"] for output in answer["outputs"]) == ["image/png", "image/webp", "video/mp4"]
-        assert left_behind(engine) == []
+        assert left_behind(engine.home) == []
 
     def test_a_graph_that_comfyui_refuses_names_node_input_value_and_what_is_allowed(self, engine, run, picture, graph):
         graph["2"]["inputs"]["upscale_method"] = "magic"
@@ -174,7 +164,7 @@ class TestCallersWorkflow:
         graph["8"] = {"class_type": "SaveImage", "inputs": {"images": ["99", 0], "filename_prefix": "x"}}
         with pytest.raises(WorkflowRejected):
             run(engine, {"workflow": graph, "image": picture()})
-        assert left_behind(engine) == []
+        assert left_behind(engine.home) == []
 
     def test_a_graph_in_ui_format_is_told_how_to_export_the_right_one(self, engine, run, picture):
         with pytest.raises(WorkflowRejected, match="API"):
@@ -198,7 +188,7 @@ def test_running_out_of_gpu_memory_says_what_to_change(run, small):
     with preview.start(scenario=preview.Scenario(fail_at="SamplerCustomAdvanced")) as engine:
         with pytest.raises(OutOfMemory, match="num_frames"):
             run(engine, small())
-        assert left_behind(engine) == []
+        assert left_behind(engine.home) == []
 
 
 def test_a_missing_model_is_named(run, small):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from local import engine as preview
+from tests.helpers import color_at
 from worker.catalogue import PRESETS
 from worker.errors import InvalidInput, ModelMissing
 
@@ -61,8 +62,8 @@ def test_pad_keeps_the_whole_picture_between_black_bars(engine, run, small, pict
     assert answer["settings"]["fit"] == "pad"
     assert not [warning for warning in answer["warnings"] if "crop" in warning]
     (frame,) = pictures(answer)
-    top = [frame.getpixel((x, 3)) for x in range(20, 76)]
-    middle = [frame.getpixel((x, 48)) for x in range(20, 76)]
+    top = [color_at(frame, x, 3) for x in range(20, 76)]
+    middle = [color_at(frame, x, 48) for x in range(20, 76)]
     assert max(map(sum, top)) < min(map(sum, middle))
 
 

@@ -10,9 +10,9 @@ import pytest
 import runpod
 
 from local import engine as preview
-from tests.conftest import small
+from tests.helpers import small_job, wait_until
 from tests.javascript_modules import javascript_modules
-from tests.worker_process import Worker, wait_until, worker_at
+from tests.worker_process import Worker, worker_at
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +33,19 @@ def is_a_clip(report: dict[str, Any]) -> bool:
 
 
 def test_run_sync_of_the_python_sdk_brings_the_clip(client: Any) -> None:
-    assert len(client.run_sync(small(), timeout=60)["outputs"]) == 6
+    assert len(client.run_sync(small_job(), timeout=60)["outputs"]) == 6
 
 
 def test_run_status_output_and_stream_of_the_python_sdk_follow_a_job_to_its_clip(client: Any) -> None:
-    job = client.run(small())
+    job = client.run(small_job())
     assert job.status() in {"IN_QUEUE", "IN_PROGRESS", "COMPLETED"}
     assert len(job.output(timeout=60)["outputs"]) == 6
     assert job.status() == "COMPLETED"
-    assert list(client.run(small()).stream()) == []  # the worker streams nothing, and stream ends with the job
+    assert list(client.run(small_job()).stream()) == []  # the worker streams nothing, and stream ends with the job
 
 
 def test_health_purge_and_cancel_of_the_python_sdk_count_clear_and_stop(client: Any) -> None:
-    running, waiting = client.run(small(steps=100)), client.run(small(steps=100))
+    running, waiting = client.run(small_job(steps=100)), client.run(small_job(steps=100))
     wait_until(lambda: running.status() == "IN_PROGRESS")
     assert {name: client.health()["jobs"][name] for name in ("inProgress", "inQueue")} == {
         "inProgress": 1,
@@ -55,7 +55,7 @@ def test_health_purge_and_cancel_of_the_python_sdk_count_clear_and_stop(client: 
     assert waiting.status() == "CANCELLED"
     assert running.cancel()["status"] == "CANCELLED"
     assert running.status() == "CANCELLED"
-    assert len(client.run_sync(small(), timeout=60)["outputs"]) == 6
+    assert len(client.run_sync(small_job(), timeout=60)["outputs"]) == 6
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def found(worker: Worker) -> dict[str, Any]:
         "RUNPOD_API_KEY": "any key",
         "ENDPOINT_ID": "any",
         "RUNPOD_ENDPOINT_BASE_URL": f"{worker.endpoint.url}/v2",
-        "JOB_INPUT": json.dumps(small()),
+        "JOB_INPUT": json.dumps(small_job()),
     }
     command = ["node", str(javascript_modules() / "sdk.mjs")]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100, check=False)

@@ -13,7 +13,8 @@ import requests
 
 from local import engine as preview
 from local.endpoint.options import Faults
-from tests.worker_process import Worker, queue_is_empty, wait_until, worker_at
+from tests.helpers import left_behind, wait_until
+from tests.worker_process import Worker, queue_is_empty, worker_at
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +27,8 @@ def engine() -> Iterator[preview.Engine]:
 def worker(engine: preview.Engine, tmp_path: Path) -> Iterator[Worker]:
     """A worker that takes two jobs at once, and may fetch a picture from this machine."""
     settings = {"WORKER_CONCURRENCY": "2", "RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS": "true"}
-    with worker_at(engine.url, tmp_path / "log", COMFYUI_DIR=str(engine.home), **settings) as running:
+    with worker_at(engine.url, tmp_path / "log", COMFYUI_DIR=str(engine.home), options=None, **settings) as running:
         yield running
-
-
-def left_behind(engine: preview.Engine) -> list[Path]:
-    return [path for folder in ("input", "output") for path in (engine.home / folder).rglob("*")]
 
 
 def queued(engine: preview.Engine, place: str) -> bool:
@@ -55,7 +52,7 @@ def test_refused_results_and_pings_cost_no_later_job(engine, small, tmp_path):
         assert count_frames(worker, last) == 4
         assert [worker.status(job_id)["status"] for job_id in lost] == ["IN_PROGRESS"] * 2
         assert worker.log.count("Failed to return job results") == 2
-    assert left_behind(engine) == []
+    assert left_behind(engine.home) == []
 
 
 def test_with_two_jobs_at_once_one_waits_in_comfyuis_queue_and_each_gets_its_own_clip(worker, engine, small):
@@ -63,7 +60,7 @@ def test_with_two_jobs_at_once_one_waits_in_comfyuis_queue_and_each_gets_its_own
     jobs = [worker.submit(small(steps=15, num_frames=n, seed=n)) for n in frames]
     wait_until(lambda: queued(engine, "pending"))
     assert [count_frames(worker, job_id) for job_id in jobs] == frames
-    assert left_behind(engine) == []
+    assert left_behind(engine.home) == []
 
 
 def test_a_cancel_of_the_job_that_waits_leaves_the_one_that_runs_alone(worker, engine, small):
@@ -76,7 +73,7 @@ def test_a_cancel_of_the_job_that_waits_leaves_the_one_that_runs_alone(worker, e
     assert queued(engine, "running")
     assert count_frames(worker, running) == 5
     assert worker.status(waiting)["status"] == "CANCELLED"
-    assert left_behind(engine) == []
+    assert left_behind(engine.home) == []
 
 
 def test_a_picture_is_fetched_and_a_clip_delivered_while_another_job_runs(worker, engine, small, picture):
@@ -95,7 +92,7 @@ def test_a_picture_is_fetched_and_a_clip_delivered_while_another_job_runs(worker
         wait_until(lambda: queued(engine, "pending"))
         requests.post(f"{worker.endpoint.url}/cancel/{running}", timeout=10)
         assert count_frames(worker, fetched) == 3
-    assert left_behind(engine) == []
+    assert left_behind(engine.home) == []
 
 
 class TestSigterm:
@@ -139,7 +136,7 @@ class TestSigterm:
             site.release.set()
         assert worker.process.wait(40) == 0
         assert queue_is_empty(engine)
-        assert left_behind(engine) == []
+        assert left_behind(engine.home) == []
 
 
 class Site:

@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from local import engine as preview
-from tests.worker_process import FINAL, Worker, wait_until, worker_at
+from tests.helpers import wait_until
+from tests.worker_process import FINAL, Worker, worker_at
 
 log = logging.getLogger(__name__)
 pytestmark = pytest.mark.timeout(3600)
@@ -48,7 +49,7 @@ def worker(engine: preview.Engine, tmp_path: Path) -> Iterator[Worker]:
         "TMPDIR": str(tmp_path / "tmp"),
         **KEYS,
     }
-    with worker_at(engine.url, tmp_path / "log", **environ) as running:
+    with worker_at(engine.url, tmp_path / "log", options=None, **environ) as running:
         yield running
 
 

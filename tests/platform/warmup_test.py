@@ -4,7 +4,8 @@ import pytest
 import requests
 
 from local import engine as preview
-from tests.worker_process import queue_is_empty, wait_until, worker_at
+from tests.helpers import wait_until
+from tests.worker_process import queue_is_empty, worker_at
 
 
 def test_a_tiny_clip_is_made_before_the_first_job_is_taken_and_leaves_nothing(small, tmp_path):

@@ -12,7 +12,8 @@ import requests
 
 from local import endpoint as platform
 from local import engine as preview
-from tests.worker_process import UNCHECKED, Worker, queue_is_empty, wait_until, worker_at
+from tests.helpers import wait_until
+from tests.worker_process import UNCHECKED, Worker, queue_is_empty, worker_at
 
 
 @pytest.fixture(scope="module")

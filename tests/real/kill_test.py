@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from worker.comfyui import ComfyUI
+from worker.comfyui import ComfyUI, wait_for_answer
 from worker.errors import ComfyUIUnavailable
-from worker.startup import wait_for_comfyui
 
 pytestmark = pytest.mark.timeout(3600)
 BOOT = 120.0
@@ -49,7 +48,7 @@ def comfyui(request: pytest.FixtureRequest, free_port: int) -> Iterator[Process]
         pytest.skip("no --comfyui-command: no real ComfyUI was killed here")
     process = Process(command, free_port, request.config.getoption("--comfyui-dir"))
     try:
-        wait_for_comfyui(ComfyUI(process.url), BOOT, threading.Event())
+        wait_for_answer(ComfyUI(process.url), BOOT, threading.Event())
         yield process
     finally:
         process.kill()

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 import requests
 
 from client.worker_process import worker_process
+from tests.helpers import count_frames
 from tests.javascript_modules import javascript_modules
 from tests.pages import ROOT, blocks, codes, rows, tables
 from tests.scripts.container import Container, wait_for
@@ -53,15 +53,10 @@ def example_of(language: str, word: str) -> str:
     return found
 
 
-def frames_of(video: Path) -> int:
-    with av.open(str(video)) as container:
-        return sum(1 for _ in container.decode(video=0))
-
-
 def test_the_python_example_saves_the_clip_and_its_frames(served: Served, tmp_path: Path) -> None:
     done = served.run(sys.executable, "-c", example_of("python", "runpod"), folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert frames_of(tmp_path / "clip.mp4") == 9
+    assert count_frames(tmp_path / "clip.mp4") == 9
     assert len(list(tmp_path.glob("frame_*.jpg"))) == 9
 
 
@@ -104,7 +99,7 @@ def test_the_javascript_example_saves_the_clip_and_its_frames(served: Served, tm
     (tmp_path / "clip.mjs").write_text(example_of("js", "runpod-sdk"))
     done = served.run("node", "clip.mjs", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert frames_of(tmp_path / "clip.mp4") == 9
+    assert count_frames(tmp_path / "clip.mp4") == 9
     assert len(list(tmp_path.glob("frame_*.jpg"))) == 9
 
 

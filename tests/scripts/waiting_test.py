@@ -9,12 +9,11 @@ import struct
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import wait_until
 from tests.scripts.played_endpoint import (
     PROGRAM,
     PROGRESS,
@@ -77,13 +76,6 @@ def read_all(terminal: int) -> str:
         except OSError:  # Linux's end of a terminal
             pass
     return drawn.decode()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("name", ["test_runpod_local.py", "test_handler_directly.py"])

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import io
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def figures(preset: str, option: str, slower: float) -> dict[str, object]:
     }
 
 
-def results(*runs: dict[str, object]) -> dict[str, object]:
+def results(*runs: Mapping[str, object]) -> dict[str, object]:
     return {"machine": {"gpu": "Some GPU"}, "weights": "full", "command": "python -m bench.gpu", "runs": list(runs)}
 
 

@@ -18,18 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from tests.helpers import color_at, encode
 from worker.config import read as load_settings
 from worker.errors import ImageRejected
 from worker.input.image import Image, load
 
 SETTINGS = load_settings({})
 ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-
-
-def encode(picture: Pillow.Image, kind: str = "PNG", **options: Any) -> bytes:
-    target = io.BytesIO()
-    picture.save(target, kind, **options)
-    return target.getvalue()
 
 
 def photo(width: int = 48, height: int = 64) -> Pillow.Image:
@@ -130,7 +125,7 @@ def test_other_formats_become_a_png_of_the_same_pixels(kind: str) -> None:
 
 def test_a_cmyk_jpeg_becomes_rgb() -> None:
     image = read(encode(Pillow.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
-    red, green, blue = pixels(image).getpixel((4, 4))
+    red, green, blue = color_at(pixels(image), 4, 4)
     assert image.suffix == ".png"
     assert red > 240
     assert max(green, blue) < 15
@@ -142,14 +137,14 @@ def test_deep_grey_is_scaled_and_not_clipped(mode: str, kind: str) -> None:
     for x, value in enumerate((0, 32896, 65535)):
         deep.putpixel((x, 0), value)
     shown = pixels(read(encode(deep, kind)))
-    assert [shown.getpixel((x, 0))[0] // 8 for x in range(3)] == [0, 16, 31]
+    assert [color_at(shown, x, 0)[0] // 8 for x in range(3)] == [0, 16, 31]
 
 
 def test_an_animation_gives_its_first_frame_and_a_warning() -> None:
     for kind in ("GIF", "WEBP", "PNG"):
         data = encode(Pillow.new("RGB", (9, 9), "red"), kind, save_all=True, append_images=[photo(9, 9)])
         image = read(data)
-        assert pixels(image).getpixel((4, 4))[0] > 240
+        assert color_at(pixels(image), 4, 4)[0] > 240
         assert "first of 2 frames" in image.warnings[0]
 
 

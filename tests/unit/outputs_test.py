@@ -11,18 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from tests.helpers import color_at, encode, told
 from worker.errors import OutputFailed
 from worker.output.file import OutputFile
 from worker.output.reply import Terms, deliver
 
 ANSWER = {"status": "success", "prompt_id": "p", "seed": 7, "outputs": [], "timings": {"total": 1.5}, "warnings": ["w"]}
 ROOMY = 20_000_000
-
-
-def encode(picture: Pillow.Image, kind: str = "PNG", **options: Any) -> bytes:
-    target = io.BytesIO()
-    picture.save(target, kind, **options)
-    return target.getvalue()
 
 
 def noise(side: int) -> Pillow.Image:
@@ -44,10 +39,6 @@ def send(files: list[OutputFile], **changes: Any) -> dict[str, Any]:
 
 def size(reply: dict[str, Any]) -> int:
     return len(json.dumps({"output": reply}, ensure_ascii=False).encode())
-
-
-def told(reply: dict[str, Any], key: str) -> list[Any]:
-    return [entry.get(key) for entry in reply["outputs"]]
 
 
 def data(entry: dict[str, Any]) -> bytes:
@@ -74,7 +65,7 @@ def test_frames_show_the_picture_that_was_saved() -> None:
     reply = send([OutputFile("a.png", encode(picture))])
     shown = Pillow.open(io.BytesIO(data(reply["outputs"][0])))
     assert (shown.format, shown.size) == ("JPEG", picture.size)
-    assert abs(shown.getpixel((0, 10))[0] - 10) < 6
+    assert abs(color_at(shown, 0, 10)[0] - 10) < 6
 
 
 def test_png_frames_are_sent_as_saved_where_png_is_asked_for() -> None:

@@ -87,7 +87,7 @@ def test_the_upscaler_samples_with_the_jobs_seed_prompt_and_picture() -> None:
 
 def test_options_change_the_path_of_the_model_and_nothing_when_left_out() -> None:
     request = parsed(seed=1)
-    form, names = request.form(1, 1), {"image_name": "a.png", "prefix": "job"}
+    form, names = request.form(1, 1), dict[str, Any](image_name="a.png", prefix="job")
     plain, changed = (
         fill(request, form, **names).nodes,
         fill(request, form, options=("easycache", "torch_compile"), **names).nodes,
@@ -103,7 +103,7 @@ def test_options_change_the_path_of_the_model_and_nothing_when_left_out() -> Non
 
 def test_tiled_decode_changes_the_decoder_only() -> None:
     request = parsed(seed=1)
-    form, names = request.form(1, 1), {"image_name": "a.png", "prefix": "job"}
+    form, names = request.form(1, 1), dict[str, Any](image_name="a.png", prefix="job")
     plain, changed = fill(request, form, **names).nodes, fill(request, form, options=("tiled_decode",), **names).nodes
     assert [changed[node_id]["class_type"] for node_id in plain if plain[node_id] != changed[node_id]] == [
         "VAEDecodeTiled"
