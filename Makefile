@@ -33,6 +33,7 @@ check: .venv/dev ## lint, types, tests: what CI runs
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) -m docs.generate --check
 	@.venv/bin/shellcheck $(SCRIPTS)
 	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
 	@.venv/bin/hadolint Dockerfile
@@ -49,6 +50,9 @@ bench: .venv/dev ## what the worker adds to ComfyUI's own time, and its cold sta
 	@$(PY) -m bench.overhead
 	@$(PY) -m bench.cold_start
 
+docs: .venv/dev ## the tables of docs/ and the facts of .runpod/hub.json, from the code
+	@$(PY) -m docs.generate
+
 lock: ## requirements/*.txt anew from requirements/*.in
 	@requirements/lock.sh
 
@@ -60,4 +64,4 @@ lock: ## requirements/*.txt anew from requirements/*.in
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-.PHONY: help run serve comfyui test check soak fuzz bench lock
+.PHONY: help run serve comfyui test check soak fuzz bench docs lock

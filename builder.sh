@@ -16,7 +16,7 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${MODELS_STATE:=/tmp/models.state}"
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after so many within COMFYUI_DEATH_WINDOW the container ends
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
-: "${RUNPOD_INIT_TIMEOUT:=420}"  # s | the platform's: from the container's start to the job loop; raise it where models are downloaded
+: "${RUNPOD_INIT_TIMEOUT:=420}"  # s | the platform's limit from the container's start to the job loop; raise it where models are downloaded
 export COMFYUI_DIR COMFYUI_LOG MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 

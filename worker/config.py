@@ -1,7 +1,7 @@
 """Settings: each declared once, read from the environment, which no other module of worker/ reads or writes.
 
-A declaration has the variable's name, the default, the limits and what it does. docs/CONFIGURATION.md and
-.runpod/hub.json are made from them (`make docs`).
+A declaration has the variable's name, the default, the limits and what it does. The tables of docs/CONFIGURATION.md, of
+which the comments between the declarations are the titles, and .runpod/hub.json are made from them (`make docs`).
 """
 
 import functools
@@ -128,6 +128,7 @@ class Bucket:
 class Shared(Declared):
     """What both programs read, the handler and `python -m worker.models`."""
 
+    # The container and its log
     volume: Path = setting(
         "VOLUME_DIR", Path("/runpod-volume"), "where the network volume is mounted", allowed="a folder"
     )
@@ -138,7 +139,7 @@ class Settings(Shared):
     """Every setting of the worker, read once. Sizes in bytes, times in seconds."""
 
     # Jobs
-    max_frames: int = setting("MAX_FRAMES", 129, "the most `num_frames` that a job may ask for", ge=1, le=1000)
+    max_frames: int = setting("MAX_FRAMES", 129, "the longest clip that a job may ask for, in frames", ge=1, le=1000)
     default_preset: str = setting(
         "DEFAULT_PRESET",
         "balanced",
@@ -161,7 +162,7 @@ class Settings(Shared):
     job_timeout: float = setting(
         "JOB_TIMEOUT",
         3600,
-        "a job's deadline, from its start; keep the endpoint's execution timeout above it",
+        "a job's deadline, from its start; keep the endpoint's execution timeout, 600 s unless changed, above it",
         unit="s",
         ge=1,
         le=86400,
@@ -215,7 +216,7 @@ class Settings(Shared):
     reply_limit: Annotated[float, InBytes] = setting(
         "REPLY_LIMIT_MB",
         0,
-        "the longest reply; 0: RunPod's own limits ([API.md](API.md#sizes-and-limits))",
+        "the longest reply; 0: [RunPod's own limits](API.md#sizes-and-limits), 10 MB for `/run`, 20 MB for `/runsync`",
         unit="MB",
         ge=0,
         le=1000,
@@ -226,19 +227,21 @@ class Settings(Shared):
         "an S3 bucket for finished files: the service's URL, or the bucket's own; with it go the two keys",
         **HTTP,
     )
-    bucket_access_key: Text = setting("BUCKET_ACCESS_KEY_ID", "", "its access key", secret=True)
-    bucket_secret_key: Text = setting("BUCKET_SECRET_ACCESS_KEY", "", "its secret key", secret=True)
+    bucket_access_key: Text = setting("BUCKET_ACCESS_KEY_ID", "", "the bucket's access key", secret=True)
+    bucket_secret_key: Text = setting(
+        "BUCKET_SECRET_ACCESS_KEY", "", "the bucket's secret key; use a RunPod secret", secret=True
+    )
     bucket_name: Text = setting(
         "BUCKET_NAME",
         "",
-        "its name, where the URL does not hold it",
+        "the bucket's name, where the URL does not hold it",
         pattern=r"^[A-Za-z0-9_.-]*$",
         allowed="letters, digits, dots, hyphens and underscores",
     )
     bucket_prefix: Annotated[Text, AfterValidator(lambda text: text.strip("/"))] = setting(
         "BUCKET_PREFIX",
         "",
-        "the folder in it",
+        "the folder in the bucket",
         pattern=r"^[A-Za-z0-9_./-]*$",
         allowed="letters, digits, dots, hyphens, underscores and slashes",
     )
@@ -251,7 +254,7 @@ class Settings(Shared):
     volume_id: str = setting(
         "RUNPOD_VOLUME_ID", "", "the volume's name in RunPod's S3 API", shown="set by the platform"
     )
-    datacenter: str = setting("RUNPOD_DC_ID", "", "the data center of that API", shown="set by the platform")
+    datacenter: str = setting("RUNPOD_DC_ID", "", "the data center of RunPod's S3 API", shown="set by the platform")
 
     # ComfyUI
     comfyui_url: Url = setting(
@@ -269,7 +272,7 @@ class Settings(Shared):
     comfyui_log: Path | None = setting(
         "COMFYUI_LOG",
         None,
-        "its output beside the container's log, quoted when it dies; `builder.sh` has `/tmp/comfyui.log`",
+        "ComfyUI's output beside the container's log, quoted when it dies; `builder.sh` has `/tmp/comfyui.log`",
         allowed="a file",
     )
     boot_timeout: float = setting(
@@ -315,7 +318,7 @@ class Settings(Shared):
     local_host: str = setting(
         "LOCAL_HOST",
         "localhost",
-        "the same; the image has `0.0.0.0` for `docker run -p`",
+        "the address on which it listens; the image has `0.0.0.0` for `docker run -p`",
         allowed="an address",
     )
     queue_url: str = setting(
@@ -348,11 +351,12 @@ class Settings(Shared):
 class ModelSettings(Shared):
     """Where the models come from and where they go."""
 
+    # Models
     sets: Names = setting(
         "MODEL_SETS",
         ("default",),
-        "which sets of `worker/catalogue.toml` are brought: `default` for the presets balanced and quality, `fast` for "
-        "fast, `upscale` beside default",
+        "what the endpoint can run: `default` brings the models of the presets balanced and quality, `fast` those of "
+        "fast, `upscale`, beside default, those of 1080p",
         choices=catalogue.MODEL_SETS,
     )
     target: Path = setting(
@@ -364,12 +368,12 @@ class ModelSettings(Shared):
     mode: str = setting(
         "MODELS_MODE",
         "AUTO",
-        "copy from the volume, link to it, or copy where there is room",
+        "COPY models from the volume to the container's disk, LINK to them, or AUTO: copy where there is room",
         choices=("AUTO", "COPY", "LINK"),
     )
     streams: int = setting("MODELS_STREAMS", 8, "reads in flight at once while copying", unit="reads", ge=1, le=64)
-    hub: Url = setting("HF_ENDPOINT", "https://huggingface.co", "a mirror of the hub", **HTTP)
-    token: str = setting("HF_TOKEN", "", "token for downloads from the Hugging Face hub", secret=True)
+    hub: Url = setting("HF_ENDPOINT", "https://huggingface.co", "a mirror of the Hugging Face hub", **HTTP)
+    token: str = setting("HF_TOKEN", "", "the token for downloads from the Hugging Face hub", secret=True)
     urls: dict[str, Annotated[Url, Field(pattern=HTTP["pattern"])]] = Field(default_factory=dict)
     """By variable, the URLs that replace the catalogue's."""
 

@@ -1,19 +1,7 @@
 """What can go wrong with a job, as one tree.
 
-WorkerError
-├── ConfigError          config               a setting of the container cannot be used
-├── ModelError           models               a model file is missing or unfit, and nothing can replace it
-├── InvalidInput         invalid_input        a field of the job's input is wrong
-│   └── ImageRejected    image_rejected       the picture cannot be fetched, read or used
-├── WorkflowRejected     workflow_rejected    ComfyUI, or the worker before it, refuses the graph
-│   └── ModelMissing     model_missing        ... because the endpoint does not have a preset's models
-├── ExecutionFailed      execution_failed     a node failed while it ran
-│   └── OutOfMemory      out_of_memory        ... because the GPU's memory does not hold it
-├── JobTimeout           timeout              the job's deadline passed, or nothing moved for too long
-├── JobCancelled         cancelled            the platform took the job back
-├── ComfyUIUnavailable   comfyui_unavailable  ComfyUI is not there, or died or restarted under the job
-├── OutputFailed         output_failed        ComfyUI finished, and its files cannot be delivered
-└── InternalError        internal             a fault of the worker's own
+Each class has its code and its cause (the docstring); one that a job can get, what to do about it and which details its
+answer has. docs/API.md's table is made from them (`make docs`).
 """
 
 from typing import Any, ClassVar
@@ -25,6 +13,10 @@ class WorkerError(Exception):
     """A fault with a code for programs, a message for people, and details for the answer (JSON values)."""
 
     code: ClassVar[str] = "internal"
+    remedy: ClassVar[str]
+    """What the caller can do."""
+    detail: ClassVar[str] = ""
+    """The details of its answers, by name."""
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -44,6 +36,7 @@ class ConfigError(WorkerError):
     """A setting of the container cannot be used."""
 
     code = "config"
+    remedy = "fix the [setting](CONFIGURATION.md)"
 
 
 class ModelError(WorkerError):
@@ -56,63 +49,82 @@ class InvalidInput(WorkerError):
     """One or more fields of the job's input are wrong; all are named."""
 
     code = "invalid_input"
+    remedy = "fix the fields named in the message"
+    detail = "`fields`: what is wrong, by field"
 
 
 class ImageRejected(InvalidInput):
-    """The picture cannot be fetched, read or used."""
+    """The image cannot be fetched, read or used."""
 
     code = "image_rejected"
+    remedy = "send another image, a smaller one, or the file itself as base64"
+    detail = "`field`: the field that has the image"
 
 
 class WorkflowRejected(WorkerError):
     """ComfyUI, or the worker before it, refuses the graph."""
 
     code = "workflow_rejected"
+    remedy = "fix the node named in the message; a missing model of the workflow's own is one too"
+    detail = "`nodes`, or `node_id`, `node_title` and `input`"
 
 
 class ModelMissing(WorkflowRejected):
-    """A preset's models are not on this endpoint."""
+    """The endpoint does not have a model of the preset or of `upscale`."""
 
     code = "model_missing"
+    remedy = "the operator adds the set to MODEL_SETS, or you choose another preset"
+    detail = "`files`"
 
 
 class ExecutionFailed(WorkerError):
-    """A node failed while it ran."""
+    """A node failed while it ran, or somebody interrupted it."""
 
     code = "execution_failed"
+    remedy = "see the message; the worker's log has ComfyUI's traceback"
+    detail = "`node_id`, `node_type`, `exception_type`"
 
 
 class OutOfMemory(ExecutionFailed):
-    """A node asked for more GPU memory than there is."""
+    """A node ran out of GPU memory."""
 
     code = "out_of_memory"
+    remedy = "fewer `num_frames`, a smaller size, or a larger GPU"
+    detail = "the same"
 
 
 class JobTimeout(WorkerError):
-    """The job's deadline passed, or ComfyUI showed no sign of work for too long."""
+    """The job passed JOB_TIMEOUT, or showed no sign of work for STALL_TIMEOUT."""
 
     code = "timeout"
+    remedy = "fewer `num_frames` or `steps`, or raise the setting"
 
 
 class JobCancelled(WorkerError):
-    """The platform took the job back; nobody waits for the answer."""
+    """The platform took the job back."""
 
     code = "cancelled"
+    remedy = "none: nobody waits for the answer"
 
 
 class ComfyUIUnavailable(WorkerError):
     """ComfyUI is not there, or died or restarted while it had the job."""
 
     code = "comfyui_unavailable"
+    remedy = "send the job again; if it repeats, see [Troubleshooting](TROUBLESHOOTING.md)"
+    detail = "`comfyui_log`: its last lines"
 
 
 class OutputFailed(WorkerError):
-    """ComfyUI finished, and its files cannot be delivered."""
+    """ComfyUI finished, and its files cannot be delivered: too large, gone, or none were saved."""
 
     code = "output_failed"
+    remedy = "fewer `num_frames`, a smaller size, `/runsync` instead of `/run`, a bucket, or a saver in the workflow"
+    detail = "`limit_bytes`, `video_bytes`, `image_bytes`, `recovered`"
 
 
 class InternalError(WorkerError):
     """A fault of the worker's own; the log has the traceback."""
 
     code = "internal"
+    remedy = "report it with the worker's log"

@@ -29,16 +29,20 @@ class S3Object(Part):
 class File(Part):
     """One file of a clip."""
 
-    type: Literal["video", "image", "file"] = Field(description="With workflow also file: sound, latents.")
-    filename: str = Field(examples=["clip.mp4", "frame_0001.jpg"])
-    mime_type: str = Field(examples=["video/mp4", "image/jpeg"])
-    quality: int | None = Field(None, description="Of a JPEG or lossy WebP that the worker wrote.")
+    type: Literal["video", "image", "file"] = Field(description="With workflow also `file`: sound, latents.")
+    filename: str = Field(
+        description="`clip.mp4`, `frame_0001.jpg` and so on; with workflow the name that its node gave.",
+        examples=["clip.mp4", "frame_0001.jpg"],
+    )
+    mime_type: str = Field(description="Such as `video/mp4`.", examples=["video/mp4", "image/jpeg"])
+    quality: int | None = Field(None, description="Only of a JPEG or lossy WebP that the worker wrote.")
     encoding: Literal["base64", "url", "volume", "images"] = Field(
-        description="images: the data stand once only, under the same filename in images."
+        description="How to read `data`, by delivery. `images`: the data is included only once, in `images`, under the "
+        "same filename."
     )
     data: str | None = Field(None, description="The file, or its URL.")
-    path: str | None = Field(None, description="Where it lies on the network volume.")
-    s3: S3Object | None = None
+    path: str | None = Field(None, description="Where the file is on the network volume.")
+    s3: S3Object | None = Field(None, description="The same in RunPod's S3 API: endpoint_url, region, bucket and key.")
 
 
 class NamedImage(Part):
@@ -52,7 +56,7 @@ class NamedImage(Part):
 class Used(Part):
     """What the clip was made with: the preset's values, and those of the input that won over them."""
 
-    preset: str
+    preset: str = Field(description="The preset's name.")
     model: str = Field(description="The diffusion model's file.")
     steps: int
     cfg: float
@@ -65,27 +69,39 @@ class Used(Part):
 class Answer(Part):
     """The output of a job that went well."""
 
-    status: Literal["success"]
+    status: Literal["success"] = Field(description="A job that fails has an error instead.")
     prompt_id: str = Field(description="ComfyUI's id of the run.")
-    seed: int | None = Field(None, description="The seed that was used. Not with workflow, like the next five.")
+    seed: int | None = Field(
+        None, description="The seed that was used. Not with workflow, like the next five: the graph has them."
+    )
     width: int | None = Field(None, description="The clip's width in pixels.")
     height: int | None = Field(None, description="The clip's height in pixels.")
     num_frames: int | None = Field(None, description="Frames in the clip.")
     fps: float | None = Field(None, description="The video's frames per second.")
-    settings: Used | None = Field(None, description="What the clip was made with.")
-    outputs: list[File] = Field(description="The video first, then the frames in order.")
-    images: list[NamedImage] | None = Field(None, description="With workflow only: the images once more.")
-    timings: dict[str, float] = Field(description="Seconds for each part, and total.")
-    warnings: list[str] = Field(description="What the caller should know.")
+    settings: Used | None = Field(
+        None,
+        description="What the clip was made with: preset, model, steps, cfg, shift, fit, upscale, and as options what "
+        "the endpoint changes in the graph (GRAPH_OPTIONS).",
+    )
+    outputs: list[File] = Field(description="The files: the video first, then the frames in order.")
+    images: list[NamedImage] | None = Field(
+        None, description="With workflow only: the images once more, as worker-comfyui names them."
+    )
+    timings: dict[str, float] = Field(
+        description="Seconds for prepare, execution (ComfyUI), fetch, check (the video), deliver and total."
+    )
+    warnings: list[str] = Field(
+        description="What you should know: a large crop, a lower JPEG quality, a video without its frames."
+    )
 
 
 class Progress(Part):
     """The output of a job that runs."""
 
-    percent: float = Field(ge=0, lt=100, description="It never falls.")
+    percent: float = Field(ge=0, lt=100, description="How much is done; it never falls.")
     node: str = Field(description="The title of the node that runs.")
-    step: int | None = Field(None, description="Where the node counts steps.")
-    steps: int | None = Field(None, description="How many there are.")
+    step: int | None = Field(None, description="The step that the node is at, where it counts steps.")
+    steps: int | None = Field(None, description="How many steps the node has.")
     eta_seconds: float | None = Field(None, description="Seconds left, from the second step on.")
 
 

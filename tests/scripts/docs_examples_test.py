@@ -17,8 +17,9 @@ import requests
 from client.worker_process import worker_process
 from tests.helpers import count_frames
 from tests.javascript_modules import javascript_modules
-from tests.pages import ROOT, blocks, codes, rows, tables
+from tests.pages import ROOT, blocks, codes, rows
 from tests.scripts.container import Container, wait_for
+from worker.schemas import Answer, File
 
 BOOT = "The boot of a container"
 LOCALLY = ("The handler, from its start to its first job", "One job")
@@ -60,14 +61,13 @@ def test_the_python_example_saves_the_clip_and_its_frames(served: Served, tmp_pa
     assert len(list(tmp_path.glob("frame_*.jpg"))) == 9
 
 
-def test_the_curl_example_gets_an_answer_with_the_fields_that_the_page_lists(served: Served, tmp_path: Path) -> None:
+def test_the_curl_example_gets_an_answer_with_the_fields_that_are_declared(served: Served, tmp_path: Path) -> None:
     done = served.run("bash", "-euc", example_of("bash", "curl"), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads((tmp_path / "answer.json").read_text())["output"]
     assert answer["status"] == "success"
-    told, files, _ = ({name for row in table for name in codes(row[0])} for table in tables("docs/API.md", "field")[1:])
-    assert set(answer) == told - {"images"}
-    assert set().union(*answer["outputs"]) <= files
+    assert set(answer) == set(Answer.model_fields) - {"images"}
+    assert set().union(*answer["outputs"]) <= set(File.model_fields)
     assert len(answer["outputs"]) == 10
 
 

@@ -52,11 +52,11 @@ def _fault(error: str, name: str, value: object, schemas: Mapping[str, Any], rul
         return f"must be {rules[name]}, got {kind(value)}"
     if name not in schemas:
         return "names of fields must be text"
-    return f"must be {_rule(schemas[name], value)}, got {show(value)}"
+    return f"must be {rule(schemas[name], value)}, got {show(value)}"
 
 
-def _rule(schema: dict[str, Any], value: object) -> str:
-    """What a number or a choice must be; for a number off its step, also the nearest right ones."""
+def rule(schema: Mapping[str, Any], value: object = None) -> str:
+    """What a number or a choice must be, by its JSON schema; for a number off its step, also the nearest right ones."""
     schema = {**schema, **schema.get("anyOf", [{}])[0]}
     if "const" in schema:
         return f"{schema['const']} or left out"

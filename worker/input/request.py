@@ -81,13 +81,13 @@ class Request(BaseModel):
         None,
         pattern=r"\S",
         repr=False,
-        description="The start picture: base64, a data URI or a URL. Required (or image_url), except with workflow.",
+        description="The image that the clip starts from. Required (or image_url), except with workflow.",
     )
     image_url: str | None = Field(
         None,
         pattern=r"^[hH][tT][tT][pP][sS]?://\S+$",
         repr=False,
-        description="The start picture's http(s) address, instead of image.",
+        description="The image's public address, instead of image.",
     )
     prompt: str = Field(
         "",
@@ -98,8 +98,8 @@ class Request(BaseModel):
     )
     preset: PresetName = Field(
         "balanced",
-        description="balanced: the 720p model, 20 steps. fast: the 480p model of few steps, 12 of them, at 480p. "
-        "quality: the 720p model, 50 steps. The fields below win over it.",
+        description="Model, steps and size of what is left out below. balanced: the 720p model, 20 steps. fast: the "
+        "480p model of few steps, 12 of them, at 480p. quality: the 720p model, 50 steps.",
     )
     negative_prompt: str = Field(
         "",
@@ -124,10 +124,10 @@ class Request(BaseModel):
     width: int = Field(720, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's width in pixels.")
     height: int = Field(1280, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's height in pixels.")
     resolution: Literal["480p", "720p"] | None = Field(
-        None, description="Instead of width and height: the trained size nearest to the picture's aspect."
+        None, description="Instead of width and height: the trained size nearest to the image's shape."
     )
     fit: Literal["crop", "pad"] = Field(
-        "crop", description="A picture of another shape than the clip is cut at its edges, or padded with black bars."
+        "crop", description="An image of another shape than the clip is cropped, or padded with black bars."
     )
     upscale: Literal["1080p"] | None = Field(
         None, description="Another model makes the clip 1.5 times as large: 1280x720 becomes 1920x1080. Not with fast."
@@ -138,14 +138,14 @@ class Request(BaseModel):
     )
     delivery: Literal["auto", "inline", "bucket", "volume"] = Field(
         "auto",
-        description="Where the files come: in the reply (inline), by URL from a bucket, or on the network volume. "
+        description="Where the files go: into the reply (inline), by URL from a bucket, or on the network volume. "
         "auto: the bucket, if the job or the endpoint has one, else the reply.",
     )
     workflow: dict[str, Any] | None = Field(
         None, repr=False, description="Your own graph in ComfyUI's API format, run instead of the default one."
     )
     images: tuple[InputImage, ...] = Field(
-        (), max_length=MAX_IMAGES, repr=False, description="Pictures for the workflow's LoadImage nodes, by name."
+        (), max_length=MAX_IMAGES, repr=False, description="Images for the workflow's LoadImage nodes, by name."
     )
 
     @field_validator(*NUMBERS, mode="before")
