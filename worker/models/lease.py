@@ -2,7 +2,8 @@
 
 The holder touches its file; one that nobody has touched for a while belongs to a worker that is gone, and is taken
 over. Time is counted by the one who waits, so the machines' clocks need not agree. Locks of the kernel would be
-simpler, but on network file systems flock may succeed for everyone.
+simpler, but on network file systems flock may succeed for everyone, and a taking over by renameat2's exchange, as
+filelock's SoftFileLease does it, is refused by MooseFS and other file systems on FUSE.
 """
 
 import contextlib

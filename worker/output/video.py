@@ -142,7 +142,8 @@ def _differences(video: Video, name: str, expected: Expected | None) -> Iterator
 def put_index_first(file: OutputFile) -> bytes:
     """The file with its `moov` box before its `mdat`, so that a player starts before it has the whole file.
 
-    Frames and metadata stay as they are. A file that has it so, or is built otherwise, comes back unchanged.
+    Frames, metadata and size stay as they are; a remux by PyAV 18.1 writes an index of its own, 160 bytes longer, and
+    needs a file on disk. A file that has it so, or is built otherwise, comes back unchanged.
     https://developer.apple.com/documentation/quicktime-file-format
     """
     data = file.data
