@@ -1,7 +1,6 @@
 """A stand-in for a RunPod serverless endpoint on this machine: RunPod's protocol, for callers and for workers."""
 
 from local.endpoint.options import Faults, Options
-from local.endpoint.ports import PortTaken
-from local.endpoint.server import Endpoint, start
+from local.endpoint.server import Endpoint, PortTaken, start
 
 __all__ = ["Endpoint", "Faults", "Options", "PortTaken", "start"]

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from local.endpoint import client_routes, messages, page, remote, worker_routes
-from local.endpoint.job import NotRetryable, QueueFull, UnknownJob
+from local.endpoint.jobs import UnknownJob
 from local.endpoint.messages import Json
 from local.endpoint.service import Service
 
@@ -32,7 +32,7 @@ def build_app(service: Service) -> FastAPI:
     page.serve(app)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_bad_query)
-    for kind, status in ((UnknownJob, 404), (NotRetryable, 400), (QueueFull, 429), (ClientDisconnect, 499)):
+    for kind, status in ((UnknownJob, 404), (ClientDisconnect, 499)):
         app.add_exception_handler(kind, _answer_with(status))
     app.openapi = lambda: _build_openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

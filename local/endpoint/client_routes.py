@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 
 from local.endpoint import messages
-from local.endpoint.job import Job
+from local.endpoint.jobs import Job
 from local.endpoint.messages import ErrorReply, JobRequest, JobState, JobStatus, Json, PurgeReply, StreamReply
 from local.endpoint.service import Service
 
@@ -56,22 +56,15 @@ async def status_sync(job_id: str, request: Request, service: ServiceOf, wait: W
 @router.get("/stream/{job_id}", response_model=StreamReply)
 @router.post("/stream/{job_id}", response_model=StreamReply, include_in_schema=False)
 async def stream(job_id: str, service: ServiceOf) -> Json:
-    """The pieces that the worker has streamed since the last call."""
+    """For clients that stream: the job's state, and no pieces, because this worker sends none."""
     job = service.jobs.get(job_id)
-    return Json({"id": job.id, "status": job.status.value, "stream": service.jobs.drain_chunks(job_id)})
+    return Json({"id": job.id, "status": job.status.value, "stream": []})
 
 
 @router.post("/cancel/{job_id}", response_model=JobState)
 async def cancel(job_id: str, service: ServiceOf) -> Json:
     """Take a waiting job from the queue, or have its worker stop it; a finished job stays as it is."""
     job = service.jobs.cancel(job_id)
-    return Json({"id": job.id, "status": job.status.value})
-
-
-@router.post("/retry/{job_id}", response_model=JobState)
-async def retry(job_id: str, service: ServiceOf) -> Json:
-    """Queue a FAILED or TIMED_OUT job again."""
-    job = service.jobs.retry(job_id)
     return Json({"id": job.id, "status": job.status.value})
 
 

@@ -3,13 +3,72 @@
 import time
 import uuid
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
-from local.endpoint.job import RETRYABLE, Job, NotRetryable, QueueFull, Status, UnknownJob
 from local.endpoint.options import Options
 
 STOP_GRACE = 0.3
 """A stop signal waits until a job has run so long: the SDK drops one that comes before its task has started."""
+
+
+class Status(str, Enum):
+    """The platform's job states."""
+
+    IN_QUEUE = "IN_QUEUE"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMED_OUT = "TIMED_OUT"
+
+
+FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT})
+
+
+class UnknownJob(LookupError):
+    """No such job, or its result has expired."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One job; times are the store's clock, limits in seconds, sizes in bytes."""
+
+    id: str
+    request: dict[str, Any]
+    """What the worker gets beside the id: input, and webhook, policy and s3Config where given."""
+    request_size: int
+    submitted: float
+    execution_timeout: float
+    ttl: float
+    status: Status = Status.IN_QUEUE
+    worker: str | None = None
+    taken: float | None = None
+    finished: float | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+    """`output` and `error`, where there are such; while the job runs, `output` is its last progress."""
+    answer_size: int = 0
+    requeued: bool = False
+
+    @property
+    def sync(self) -> bool:
+        """Came by /runsync."""
+        return self.id.startswith("sync-")
+
+    @property
+    def final(self) -> bool:
+        """Nothing more will happen to it."""
+        return self.status in FINAL
+
+    def report(self) -> dict[str, Any]:
+        """The platform's status reply; times in milliseconds."""
+        report: dict[str, Any] = {"id": self.id, "status": self.status.value}
+        if self.taken is not None:
+            report |= {"delayTime": round((self.taken - self.submitted) * 1000), "workerId": self.worker}
+            if self.finished is not None:
+                report["executionTime"] = round((self.finished - self.taken) * 1000)
+        return report | self.answer
 
 
 class JobStore:
@@ -26,12 +85,12 @@ class JobStore:
         self.notify = notify
         self.jobs: dict[str, Job] = {}
         self.queue: list[Job] = []
-        self.completed = self.failed = self.retried = 0
-        self.late_updates = self.oversized_results = 0
+        self.completed = self.failed = 0
+        self.late_updates = 0
         self._stops: dict[str, dict[str, float]] = {}
 
     def submit(self, request: dict[str, Any], size: int, sync: bool) -> Job:
-        """Queue a job; raises QueueFull."""
+        """Queue a job."""
         self._make_room(size)
         policy = request.get("policy", {})
         job = Job(
@@ -66,16 +125,12 @@ class JobStore:
         """Take a progress update.
 
         The SDK sends each from a thread of its own, so one can arrive after the result, and on the platform take its
-        place. Here it is counted and dropped, so that one misplaced update does not fail every other check of a worker;
-        Faults.late_progress_overwrites does as the platform does.
+        place. Here it is counted and dropped, so that one misplaced update does not fail every other check of a worker.
         """
         job = self.get(job_id)
         if job.status is not Status.IN_PROGRESS:
             self.late_updates += 1
-            if not (job.final and self.options.faults.late_progress_overwrites):
-                return
-            job.status, job.finished = Status.IN_PROGRESS, None
-            self.notify(job)
+            return
         job.answer, job.answer_size = {"output": output}, size
 
     def finish(self, job_id: str, answer: dict[str, Any], size: int) -> None:
@@ -86,23 +141,7 @@ class JobStore:
 
     def lose_result(self, job_id: str) -> None:
         """A result over the payload limit: the job counts as completed, and has no output."""
-        self.oversized_results += 1
         self.finish(job_id, {}, 0)
-
-    def add_chunk(self, job_id: str, chunk: Any, size: int) -> bool:
-        """Keep a streamed piece until it is asked for; False when the job holds its payload limit already."""
-        job = self.get(job_id)
-        if job.chunks_size + size > self.options.payload_limit(job.sync):
-            return False
-        job.chunks.append(chunk)
-        job.chunks_size += size
-        return True
-
-    def drain_chunks(self, job_id: str) -> list[Any]:
-        """The streamed pieces since the last call; each is given once."""
-        job = self.get(job_id)
-        chunks, job.chunks, job.chunks_size = job.chunks, [], 0
-        return chunks
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job, and tell its worker; a finished one stays as it is."""
@@ -110,16 +149,6 @@ class JobStore:
         if not job.final:
             self._signal_stop(job)
             self._end(job, Status.CANCELLED)
-        return job
-
-    def retry(self, job_id: str) -> Job:
-        """Queue a failed job again under its id, its old result gone; raises NotRetryable."""
-        job = self.get(job_id)
-        if job.status not in RETRYABLE:
-            raise NotRetryable(f"job {job_id} is {job.status.value}: only FAILED or TIMED_OUT jobs can be retried")
-        self.retried += 1
-        job.submitted, job.requeued = self.clock(), False
-        self._requeue(job, len(self.queue))
         return job
 
     def purge(self) -> int:
@@ -163,13 +192,8 @@ class JobStore:
         if job.requeued:
             self._end(job, Status.FAILED, {"error": f"worker {job.worker} vanished, like the one before it"})
             return
-        job.requeued = True
-        self._requeue(job, 0)
-
-    def _requeue(self, job: Job, place: int) -> None:
-        job.status, job.worker, job.taken, job.finished = Status.IN_QUEUE, None, None, None
-        job.answer, job.answer_size, job.chunks, job.chunks_size = {}, 0, [], 0
-        self.queue.insert(place, job)
+        job.requeued, job.status, job.worker, job.taken, job.answer = True, Status.IN_QUEUE, None, None, {}
+        self.queue.insert(0, job)
         self.notify(job)
 
     def _signal_stop(self, job: Job) -> None:
@@ -181,19 +205,14 @@ class JobStore:
             self.queue.remove(job)
         job.status, job.finished, job.answer, job.answer_size = status, self.clock(), answer or {}, size
         self.completed += status is Status.COMPLETED
-        self.failed += status in RETRYABLE
-        if status not in RETRYABLE:
-            job.request, job.request_size = {k: v for k, v in job.request.items() if k != "input"}, 0
+        self.failed += status in (Status.FAILED, Status.TIMED_OUT)
+        job.request, job.request_size = {k: v for k, v in job.request.items() if k != "input"}, 0
         self.notify(job)
 
     def _make_room(self, size: int) -> None:
-        if len(self.queue) >= self.options.queue_limit:
-            raise QueueFull(f"{len(self.queue)} jobs wait: try again later")
-        held = size + sum(job.request_size + job.answer_size + job.chunks_size for job in self.jobs.values())
+        held = size + sum(job.request_size + job.answer_size for job in self.jobs.values())
         for job in sorted((job for job in self.jobs.values() if job.final), key=lambda job: job.finished or 0):
             if held <= self.options.memory_limit:
                 break
-            held -= job.request_size + job.answer_size + job.chunks_size
+            held -= job.request_size + job.answer_size
             del self.jobs[job.id]
-        if held > self.options.memory_limit:
-            raise QueueFull("the jobs that wait or run hold all memory they may: try again later")

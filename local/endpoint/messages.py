@@ -35,7 +35,7 @@ class JobRequest(BaseModel):
 
     input: Any = Field(description="goes to the worker's handler as it is", examples=[{"prompt": "a rocket lifts off"}])
     policy: Policy | None = None
-    webhook: str | None = Field(None, description="gets the final status by POST")
+    webhook: str | None = Field(None, description="passed on to the worker; this stand-in never calls it")
     s3Config: dict[str, Any] | None = Field(None, description="passed on to the worker")  # noqa: N815 (RunPod's name)
 
 
@@ -76,12 +76,6 @@ class JobDone(BaseModel):
     error: str | None = None
     status: str | None = None
     stopPod: bool = False  # noqa: N815 (RunPod's name)
-
-
-class StopList(BaseModel):
-    """The jobs that a worker is to stop."""
-
-    jobsToStop: list[str]  # noqa: N815 (RunPod's name)
 
 
 class ErrorReply(BaseModel):

@@ -14,10 +14,6 @@ class Faults:
     job_done_statuses: tuple[int, ...] = ()
     """HTTP statuses for the first results posted, in order; a result answered with other than 200 is not kept."""
     ping_status: int = 200
-    take_delay: float = 0.0
-    """Seconds that every job-take waits before it looks for a job."""
-    late_progress_overwrites: bool = False
-    """A progress update that arrives after the result takes its place, as it can on the platform."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +29,12 @@ class Options:
     """A worker not heard of for so long is gone: its job is queued once more, then failed."""
     run_limit: int = 10 * MB
     runsync_limit: int = 20 * MB
-    chunk_limit: int = 1 * MB
     run_retention: float = 1800.0
     runsync_retention: float = 60.0
     execution_timeout: float = 600.0
     ttl: float = 86400.0
-    webhook_retries: int = 2
-    webhook_delay: float = 10.0
-    queue_limit: int = 500
-    """Jobs waiting before /run and /runsync answer 429."""
     memory_limit: int = 1000 * MB
-    """Bytes of inputs and results held; the oldest results go first."""
+    """Bytes of inputs and results above which the oldest results go."""
     remote_url: str = "https://api.runpod.ai/v2"
     """Where the page's calls to a deployed endpoint go."""
     schemas: Mapping[str, Any] = field(default_factory=dict)

@@ -3,14 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import urllib.parse
 from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
-
-from local.endpoint.job import Job, Status
-from local.endpoint.jobs import JobStore
+from local.endpoint.jobs import Job, JobStore, Status
 from local.endpoint.options import Options
 from local.endpoint.workers import Workers
 
@@ -30,7 +26,6 @@ class Service:
         self.closing = False
         self._done_statuses = iter(options.faults.job_done_statuses)
         self._bell = asyncio.Event()
-        self._webhooks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.asynccontextmanager
@@ -39,8 +34,7 @@ class Service:
         self._loop = asyncio.get_running_loop()
         clockwork = asyncio.create_task(self._run_clockwork())
         yield
-        for task in (clockwork, *self._webhooks):
-            task.cancel()
+        clockwork.cancel()
 
     def close(self) -> None:
         """Answer everyone who waits; safe from any thread."""
@@ -67,7 +61,7 @@ class Service:
                 "failed": self.jobs.failed,
                 "inProgress": len(running),
                 "inQueue": len(self.jobs.queue),
-                "retried": self.jobs.retried,
+                "retried": 0,
             },
             "workers": self.workers.count({job.worker for job in running if job.worker is not None}),
             "local": {
@@ -75,7 +69,6 @@ class Service:
                 "preview": self.options.preview,
                 "queue": [job.id for job in self.jobs.queue],
                 "lateUpdates": self.jobs.late_updates,
-                "oversizedResults": self.jobs.oversized_results,
                 "unhealthy": self.workers.unhealthy(),
             },
         }
@@ -95,21 +88,3 @@ class Service:
     def _on_change(self, job: Job) -> None:
         self._ring()
         log.info("job %s %s%s", job.id, job.status.value, f" on {job.worker}" if job.worker else "")
-        webhook = job.request.get("webhook")
-        if job.final and webhook:
-            task = asyncio.ensure_future(self._call_webhook(webhook, job))
-            self._webhooks.add(task)
-            task.add_done_callback(self._webhooks.discard)
-
-    async def _call_webhook(self, url: str, job: Job) -> None:
-        report, host = job.report(), urllib.parse.urlsplit(url).hostname
-        for attempt in range(1 + self.options.webhook_retries):
-            if attempt:
-                await asyncio.sleep(self.options.webhook_delay)
-            try:
-                async with aiohttp.ClientSession() as session, session.post(url, json=report) as response:
-                    if response.status == 200:
-                        return
-                    log.warning("webhook at %s answered %d for job %s", host, response.status, job.id)
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                log.warning("webhook at %s not reached for job %s: %s", host, job.id, type(error).__name__)

@@ -1,6 +1,5 @@
-"""What a worker uses: job-take, job-stop, job-done, job-stream, ping, as the runpod SDK calls them."""
+"""What a worker uses: job-take, job-stop, job-done, ping, as the runpod SDK calls them."""
 
-import asyncio
 import json
 import logging
 import time
@@ -11,8 +10,8 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from local.endpoint import messages
 from local.endpoint.client_routes import ServiceOf
-from local.endpoint.job import Job
-from local.endpoint.messages import ErrorReply, JobDone, Json, StopList
+from local.endpoint.jobs import Job
+from local.endpoint.messages import ErrorReply, JobDone, Json
 from local.endpoint.service import TICK, Service
 
 router = APIRouter(tags=["worker"], responses={"4XX": {"model": ErrorReply}})
@@ -38,7 +37,7 @@ async def take_jobs(
     return Json([_handed_over(job) for job in jobs]) if jobs else Response(status_code=204)
 
 
-@router.get("/job-stop/{worker_id}", response_model=StopList, responses=NOTHING)
+@router.get("/job-stop/{worker_id}", responses=NOTHING)
 async def stop_jobs(worker_id: str, request: Request, service: ServiceOf) -> Response:
     """Wait for jobs that this worker is to stop: cancelled or out of time."""
     stops = await _poll(request, service, worker_id, lambda: service.jobs.take_stops(worker_id))
@@ -65,17 +64,6 @@ async def finish_job(worker_id: str, job_id: str, request: Request, service: Ser
     return _finish(service, job, message, len(body))
 
 
-@router.post("/job-stream/{worker_id}/{job_id}", openapi_extra=messages.body_of(JobDone))
-async def stream_job(worker_id: str, job_id: str, request: Request, service: ServiceOf) -> Json:
-    """Take one piece of a result; at most 1 MB."""
-    service.workers.poll(worker_id)
-    limit = service.options.chunk_limit
-    body = await messages.read_limited(request, limit)
-    if body is None or not service.jobs.add_chunk(job_id, messages.parse_object(body), len(body)):
-        raise HTTPException(400, f"the piece is larger than {limit} bytes, or too many wait to be fetched")
-    return Json({"status": "ok"})
-
-
 @router.get("/ping/{worker_id}")
 async def ping(worker_id: str, service: ServiceOf, status: str = "", check: str = "unknown", reason: str = "") -> Json:
     """A worker's heartbeat, or with status=unhealthy its report that a fitness check failed."""
@@ -90,7 +78,6 @@ async def ping(worker_id: str, service: ServiceOf, status: str = "", check: str 
 
 
 async def _take(request: Request, service: Service, worker_id: str, count: int) -> list[Job]:
-    await asyncio.sleep(service.options.faults.take_delay)
     service.workers.poll(worker_id, ready=True)
     return await _poll(request, service, worker_id, lambda: service.jobs.take(worker_id, count)) or []
 

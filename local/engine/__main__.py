@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from local.engine.engine import start
-from local.engine.info_routes import STAND_IN
+from local.engine.routes import STAND_IN
 from local.engine.scenario import Scenario
 
 
@@ -13,7 +13,7 @@ def main() -> int:
     """Serve until killed or interrupted."""
     options = _parser().parse_args()
     scenario = Scenario.from_json(options.scenario)
-    with start(options.port, options.host, options.home, scenario, metadata=not options.disable_metadata) as engine:
+    with start(options.port, options.host, options.home, scenario) as engine:
         sys.stdout.write(f"{STAND_IN}: {engine.url}\n")
         sys.stdout.flush()
         try:
@@ -29,7 +29,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8188, help="0: any free one")
     parser.add_argument("--home", type=Path, help="holds input/, output/ and temp/; default: a temporary folder")
     parser.add_argument("--scenario", default="{}", help="JSON: how to misbehave; fields in scenario.py")
-    parser.add_argument("--disable-metadata", action="store_true", help="do not write the graph into files")
     return parser
 
 

@@ -10,19 +10,15 @@ from types import TracebackType
 
 from aiohttp import web
 
-from local.engine import server
 from local.engine.cache import Cache
 from local.engine.execution import Machine, execute
-from local.engine.file_routes import FileRoutes
 from local.engine.folders import Folders
-from local.engine.info_routes import InfoRoutes
-from local.engine.interrupt import Interrupt
-from local.engine.prompt_routes import PromptRoutes
 from local.engine.queue import Prompt, PromptQueue
-from local.engine.reporter import Reporter
+from local.engine.routes import Routes
 from local.engine.scenario import Faults, Forgotten, Scenario
 from local.engine.schemas import JSON, Schemas
-from local.engine.sockets import Sockets
+from local.engine.sockets import Reporter, Sockets
+from local.engine.workbench import Interrupt
 
 _WELL_BEHAVED = Scenario()
 _PATIENCE = 2.0
@@ -33,12 +29,7 @@ class Engine:
     """A running engine: one thread serves, another executes prompts. Close it, or use it as a context manager."""
 
     def __init__(
-        self,
-        listener: socket.socket,
-        home: Path,
-        scenario: Scenario,
-        metadata: bool,
-        clean_up: Callable[[], None] | None = None,
+        self, listener: socket.socket, home: Path, scenario: Scenario, clean_up: Callable[[], None] | None = None
     ) -> None:
         """Serve on a listening socket, with input/, output/ and temp/ in `home`; `clean_up` is called at the end."""
         host, port = listener.getsockname()[:2]
@@ -48,8 +39,8 @@ class Engine:
         self._clean_up = clean_up
         self._folders = Folders(home)
         schemas = Schemas(self._folders, scenario.missing_models, scenario.missing_nodes)
-        self._machine = Machine(schemas, self._folders, Faults(scenario), Interrupt(), metadata)
-        self._queue = PromptQueue(self._announce_queue)
+        self._machine = Machine(schemas, self._folders, Faults(scenario), Interrupt())
+        self._queue = PromptQueue(lambda: self._sockets.send_status())  # noqa: PLW0108  made below
         self._sockets = Sockets(self._machine.faults, self._queue.remaining)
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
@@ -79,16 +70,14 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _announce_queue(self) -> None:
-        self._sockets.send_status()
-
     def _serve(self) -> None:
         with self._listener:
             self._loop.run_until_complete(self._serve_until_the_end())
         self._loop.close()
 
     async def _serve_until_the_end(self) -> None:
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.1)
+        application = Routes(self._machine, self._queue, self._sockets).application()
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.SockSite(runner, self._listener).start()
         publisher = asyncio.create_task(self._sockets.publish())
@@ -97,20 +86,13 @@ class Engine:
         await self._sockets.close()
         await runner.cleanup()
 
-    def _application(self) -> web.Application:
-        machine = self._machine
-        prompts = PromptRoutes(self._queue, machine.schemas, machine.folders, machine.interrupt, machine.faults)
-        files, info = FileRoutes(machine.folders), InfoRoutes(machine.schemas)
-        routes = [*prompts.routes(), *files.routes(), *info.routes(), web.get("/ws", self._sockets.handle)]
-        return server.build(routes, prompts.job_routes(), machine.faults)
-
     def _work(self) -> None:
         cache = Cache()
         while not self._queue.closed:
             prompt = self._queue.take()
             if prompt:
                 self._run(prompt, cache)
-            if self._queue.take_flags().get("free_memory"):
+            if self._queue.take_request_to_free():
                 cache = Cache()
 
     def _run(self, prompt: Prompt, cache: Cache) -> None:
@@ -133,18 +115,11 @@ class Engine:
 
 
 def start(
-    port: int = 0,
-    host: str = "127.0.0.1",
-    home: Path | None = None,
-    scenario: Scenario = _WELL_BEHAVED,
-    metadata: bool = False,
+    port: int = 0, host: str = "127.0.0.1", home: Path | None = None, scenario: Scenario = _WELL_BEHAVED
 ) -> Engine:
-    """Start an engine; port 0 takes a free one, no home means a temporary one. Raises OSError if the port is taken.
-
-    With `metadata` savers write the graph into their files, as ComfyUI does without --disable-metadata.
-    """
+    """Start an engine; port 0 takes a free one, no home means a temporary one. Raises OSError if the port is taken."""
     listener = socket.create_server((host, port))
     if home is not None:
-        return Engine(listener, home, scenario, metadata)
+        return Engine(listener, home, scenario)
     temporary = tempfile.TemporaryDirectory(prefix="preview-engine-", ignore_cleanup_errors=True)
-    return Engine(listener, Path(temporary.name), scenario, metadata, temporary.cleanup)
+    return Engine(listener, Path(temporary.name), scenario, temporary.cleanup)

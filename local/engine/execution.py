@@ -1,24 +1,17 @@
 """Running one prompt: its nodes in order, what is cached, and how it ends."""
 
-import io
 import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
-
 from local.engine.cache import Cache, Result, is_link, sign
 from local.engine.folders import Folders
-from local.engine.interrupt import Interrupt, Interrupted
 from local.engine.nodes import NODES, SAVERS
 from local.engine.queue import Prompt
-from local.engine.reporter import Reporter
 from local.engine.scenario import Faults, Forgotten, NodeFailure
 from local.engine.schemas import JSON, Schemas
-from local.engine.workbench import Sample, Workbench
-
-_PREVIEW_METHODS = ("auto", "latent2rgb", "taesd")
-_PREVIEW_SIZE = (512, 512)
+from local.engine.sockets import Reporter
+from local.engine.workbench import Interrupt, Interrupted, Sample, Workbench
 
 
 class _NodeFault(Exception):
@@ -37,8 +30,6 @@ class Machine:
     folders: Folders
     faults: Faults
     interrupt: Interrupt
-    metadata: bool
-    """Whether savers write the graph into their files."""
 
 
 def execute(prompt: Prompt, report: Reporter, machine: Machine, cache: Cache) -> JSON:
@@ -183,37 +174,19 @@ class _Execution:
         self._machine.faults.strike(class_type)
         if self._machine.faults.hangs(class_type):
             self._machine.interrupt.hang(self._machine.faults.scenario.hang_deaf)
-        bench = Workbench(self._machine.folders, self._file_metadata(), self._sampling(node))
+        bench = Workbench(self._machine.folders, self._sampling(node))
         if class_type in SAVERS:
             return Result(ui=SAVERS[class_type](bench, **inputs))
         return Result(NODES[class_type](bench, **inputs))
 
     def _sampling(self, node: str) -> Sample:
-        def take_steps(steps: int, picture: Image.Image | None) -> None:
-            preview = self._preview(picture)
+        def take_steps(steps: int) -> None:
             for step in range(steps):
                 self._machine.interrupt.pause(self._machine.faults.scenario.step_seconds)
                 self._machine.interrupt.check()
                 self._report.step(node, step + 1, steps)
-                if preview:
-                    self._report.preview(node, preview)
 
         return take_steps
-
-    def _preview(self, picture: Image.Image | None) -> bytes | None:
-        """The JPEG sent at each step, if the prompt asks for such."""
-        if self._prompt.extra.get("preview_method") not in _PREVIEW_METHODS:
-            return None
-        small = (picture or Image.new("RGB", _PREVIEW_SIZE)).copy()
-        small.thumbnail(_PREVIEW_SIZE)
-        jpeg = io.BytesIO()
-        small.save(jpeg, "JPEG")
-        return jpeg.getvalue()
-
-    def _file_metadata(self) -> JSON:
-        if not self._machine.metadata:
-            return {}
-        return {"prompt": self._graph, **self._prompt.extra.get("extra_pnginfo", {})}
 
 
 def _type_name(error: Exception) -> str:

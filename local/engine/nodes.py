@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.engine import pictures, savers
-from local.engine.film import Latent, develop, empty_latent
-from local.engine.pictures import Batch
-from local.engine.video import Video, frame_rate
+from local.engine.pictures import Batch, Latent, develop, empty_latent
+from local.engine.savers import Video, frame_rate
 from local.engine.workbench import Workbench
 
 Outputs = tuple[Any, ...]
@@ -115,7 +114,7 @@ def sample(
     bench: Workbench, *, noise: int | None, guider: Conditioning, sampler: str, sigmas: int, latent_image: Latent
 ) -> Outputs:
     """The sampled latent, twice: as it is and denoised."""
-    bench.sample(sigmas, latent_image.picture)
+    bench.sample(sigmas)
     seed = latent_image.seed if noise is None else noise
     latent = dataclasses.replace(latent_image, seed=seed, text=guider.text)
     return latent, latent

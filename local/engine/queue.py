@@ -1,9 +1,8 @@
 """Prompts on their way: waiting, running, and what became of them."""
 
-import heapq
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from local.engine.schemas import JSON
@@ -11,16 +10,15 @@ from local.engine.schemas import JSON
 _LONGEST_HISTORY = 10_000
 
 
-@dataclass(order=True)
+@dataclass(frozen=True)
 class Prompt:
-    """One queued graph; lower numbers run first."""
+    """One queued graph."""
 
-    number: float
-    arrival: int
-    id: str = field(compare=False)
-    graph: JSON = field(compare=False)
-    extra: JSON = field(compare=False)
-    outputs: list[str] = field(compare=False)
+    number: int
+    id: str
+    graph: JSON
+    extra: JSON
+    outputs: list[str]
 
     @property
     def client_id(self) -> str | None:
@@ -33,7 +31,7 @@ class Prompt:
 
 
 class PromptQueue:
-    """Thread-safe; `changed` is called after every change of what waits or runs."""
+    """Thread-safe, first in, first out; `changed` is called after every change of what waits or runs."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -41,25 +39,23 @@ class PromptQueue:
         self._pending: list[Prompt] = []
         self._running: Prompt | None = None
         self._history: dict[str, JSON] = {}
-        self._flags: JSON = {}
-        self._arrivals = 0
+        self._to_free = False
         self._closed = False
 
-    def put(self, number: float, prompt_id: str, graph: JSON, extra: JSON, outputs: list[str]) -> None:
+    def put(self, number: int, prompt_id: str, graph: JSON, extra: JSON, outputs: list[str]) -> None:
         """Queue a validated graph."""
         with self._condition:
-            self._arrivals += 1
-            heapq.heappush(self._pending, Prompt(number, self._arrivals, prompt_id, graph, extra, outputs))
+            self._pending.append(Prompt(number, prompt_id, graph, extra, outputs))
             self._condition.notify()
         self._changed()
 
     def take(self) -> Prompt | None:
-        """Wait for the next prompt and start it; None when flags were set or the queue was closed instead."""
+        """Wait for the next prompt and start it; None when memory is to be freed or the queue was closed instead."""
         with self._condition:
-            self._condition.wait_for(lambda: self._pending or self._flags or self._closed)
+            self._condition.wait_for(lambda: self._pending or self._to_free or self._closed)
             if self._closed or not self._pending:
                 return None
-            self._running = prompt = heapq.heappop(self._pending)
+            self._running = prompt = self._pending.pop(0)
         self._changed()
         return prompt
 
@@ -84,17 +80,17 @@ class PromptQueue:
         """Whether the engine is ending."""
         return self._closed
 
-    def set_flag(self, name: str, value: Any) -> None:
-        """Ask the worker for something between prompts."""
+    def ask_to_free(self) -> None:
+        """Have the memory freed between prompts."""
         with self._condition:
-            self._flags[name] = value
+            self._to_free = True
             self._condition.notify()
 
-    def take_flags(self) -> JSON:
-        """What has been asked for since the last call."""
+    def take_request_to_free(self) -> bool:
+        """Whether memory is to be freed, asked since the last call."""
         with self._condition:
-            flags, self._flags = self._flags, {}
-        return flags
+            asked, self._to_free = self._to_free, False
+        return asked
 
     def remaining(self) -> int:
         """How many wait or run."""
@@ -109,37 +105,19 @@ class PromptQueue:
     def pending(self) -> list[Prompt]:
         """The waiting prompts, next first."""
         with self._condition:
-            return sorted(self._pending)
+            return list(self._pending)
 
-    def delete(self, prompt_id: str) -> None:
-        """Take a prompt out if it waits; one that runs goes on."""
-        self._keep(lambda prompt: prompt.id != prompt_id)
-
-    def clear(self) -> None:
-        """Take out all that wait."""
-        self._keep(lambda _prompt: False)
-
-    def history(self, prompt_id: str | None = None, newest: int | None = None) -> JSON:
-        """All finished prompts, or one of them, or the newest ones, oldest first."""
+    def delete(self, prompt_id: str) -> bool:
+        """Take a prompt out if it waits, and say whether it did; one that runs goes on."""
         with self._condition:
-            if prompt_id is not None:
-                return {key: entry for key, entry in self._history.items() if key == prompt_id}
-            entries = list(self._history.items())
-        return dict(entries[-newest:] if newest else entries)
-
-    def forget(self, prompt_id: str | None = None) -> None:
-        """Delete one finished prompt from history, or all."""
-        with self._condition:
-            if prompt_id is None:
-                self._history.clear()
-            else:
-                self._history.pop(prompt_id, None)
-
-    def _keep(self, wanted: Callable[[Prompt], bool]) -> None:
-        with self._condition:
-            kept = [prompt for prompt in self._pending if wanted(prompt)]
-            gone = len(self._pending) - len(kept)
+            kept = [prompt for prompt in self._pending if prompt.id != prompt_id]
+            gone = len(kept) < len(self._pending)
             self._pending = kept
-            heapq.heapify(self._pending)
         if gone:
             self._changed()
+        return gone
+
+    def history(self, prompt_id: str | None = None) -> JSON:
+        """All finished prompts, oldest first, or one of them."""
+        with self._condition:
+            return {key: entry for key, entry in self._history.items() if prompt_id in (None, key)}

@@ -25,16 +25,6 @@ _MORE_MODELS = {
     ("LatentUpscaleModelLoader", "model_name"): ["hunyuanvideo15_latent_upsampler_1080p.safetensors"],
 }
 
-_MODEL_INPUTS = {
-    "clip_vision": ("CLIPVisionLoader", "clip_name"),
-    "diffusion_models": ("UNETLoader", "unet_name"),
-    "latent_upscale_models": ("LatentUpscaleModelLoader", "model_name"),
-    "text_encoders": ("DualCLIPLoader", "clip_name1"),
-    "vae": ("VAELoader", "vae_name"),
-}
-_EMPTY_FOLDERS = ("checkpoints", "controlnet", "embeddings", "loras", "upscale_models")
-_BUILT_IN = {"pixel_space"}
-
 
 @dataclass(frozen=True)
 class Input:
@@ -101,18 +91,6 @@ class Schemas:
     def is_output(self, class_type: str) -> bool:
         """Whether the class is one that a prompt is run for."""
         return bool(self._schemas[class_type]["output_node"])
-
-    def model_folders(self) -> list[str]:
-        """All of /models."""
-        return sorted([*_MODEL_INPUTS, *_EMPTY_FOLDERS])
-
-    def models(self, folder: str) -> list[str] | None:
-        """The files in one models folder; None: there is no such folder."""
-        if folder not in _MODEL_INPUTS:
-            return [] if folder in _EMPTY_FOLDERS else None
-        class_type, input_name = _MODEL_INPUTS[folder]
-        choices = next(entry.choices for entry in self.inputs(class_type) if entry.name == input_name)
-        return [name for name in choices or [] if name not in _BUILT_IN]
 
 
 def read() -> JSON:

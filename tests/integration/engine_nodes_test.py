@@ -1,4 +1,4 @@
-"""What the engine makes: frames, sizes, rates, files and their names, and what it takes from its cache."""
+"""What the engine says it is, and makes: frames, sizes, rates, files and their names, and what its cache saves."""
 
 import io
 from fractions import Fraction
@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from local.engine import Scenario, start
+from local.engine.nodes import NODES, SAVERS
 from tests.helpers import color_at
 from tests.integration.engine_client import Client, default_graph, node, picture_graph, png
 
@@ -21,6 +22,18 @@ def client():
         client = Client(engine.url, engine.home)
         client.upload("start.png", png())
         yield client
+
+
+def test_the_engine_says_that_it_is_not_comfyui(client):
+    stats = client.get("/system_stats").json()
+    assert "preview engine" in stats["system"]["stand_in"]
+    assert stats["devices"][0]["name"] == "preview engine (no model, no GPU)"
+    assert "stand-in" in client.get("/queue").headers["Server"]
+
+
+def test_every_class_that_a_valid_graph_can_hold_can_run(client):
+    assert set(client.get("/object_info").json()) == NODES.keys() | SAVERS.keys()
+    assert client.get("/object_info/NoSuchNode").json() == {}
 
 
 def film(path):
@@ -47,11 +60,6 @@ def test_sides_are_floored_to_16(client, asked, delivered):
 def test_the_video_is_h264_at_the_asked_rate(client, fps, rate):
     (path,) = client.saved(default_graph({"101": {"fps": fps}}), "102")
     assert film(path)[2:] == (rate, "yuv420p")
-
-
-def test_two_clips_of_a_batch_follow_one_another(client):
-    (path,) = client.saved(default_graph({"78": {"batch_size": 2}}), "102")
-    assert film(path)[0] == 10
 
 
 def test_a_batch_is_cut_repeated_and_scaled(client):
@@ -115,32 +123,6 @@ def test_a_picture_cut_short_is_loaded_and_one_that_is_none_fails_in_its_node(cl
 
 
 @pytest.mark.parametrize(
-    ("mode", "fmt"),
-    [("RGBA", "PNG"), ("L", "PNG"), ("P", "PNG"), ("1", "PNG"), ("CMYK", "JPEG")]
-    + [("RGB", fmt) for fmt in ("WEBP", "BMP", "TIFF", "GIF", "AVIF")],
-)
-def test_every_kind_of_picture_is_taken(client, mode, fmt):
-    top, foot = ends_of_loaded(client, Image.linear_gradient("L").convert(mode), fmt)
-    assert top < 90
-    assert foot > 165
-
-
-def test_deep_grey_is_clipped_to_white(client):
-    ramp = Image.linear_gradient("L").convert("I").point(lambda level: level * 257)
-    assert ends_of_loaded(client, ramp.convert("I;16"), "PNG") == (255, 255)
-
-
-def ends_of_loaded(client, picture, fmt):
-    """The grey of the first and the last row of a picture that was loaded, scaled and saved."""
-    buffer = io.BytesIO()
-    picture.save(buffer, fmt)
-    graph = picture_graph(filename_prefix=f"{picture.mode[0]}{fmt}")
-    graph["1"]["inputs"]["image"] = client.upload(f"{picture.mode[0]}.{fmt}", buffer.getvalue()).json()["name"]
-    (path,) = client.saved(graph, "3")
-    return tuple(Image.open(path).convert("L").getpixel((16, row)) for row in (0, 15))
-
-
-@pytest.mark.parametrize(
     ("saver", "inputs", "name", "animated"),
     [
         ("SaveWEBM", {"codec": "vp9", "fps": 24, "crf": 32}, "s_00001_.webm", True),
@@ -164,3 +146,43 @@ def test_previews_go_to_temp_under_a_random_name(client):
     output = client.run(default_graph({}, p=node("PreviewImage", images=["8", 0])))["outputs"]["p"]
     assert [file["type"] for file in output["images"]] == ["temp"] * 5
     assert output["images"][0]["filename"].startswith("ComfyUI_temp_")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path"),
+    [
+        ("plain", "plain_00001_.png"),
+        ("a/b/c", "a/b/c_00001_.png"),
+        ("%width%x%height%", "32x16_00001_.png"),
+        ("./plain", "plain_00002_.png"),
+    ],
+)
+def test_a_prefix_becomes_a_name(client, prefix, path):
+    (written,) = client.saved(picture_graph(filename_prefix=prefix), "3")
+    assert written == client.home / "output" / path
+
+
+@pytest.mark.parametrize("prefix", ["../escape", "/abs/escape"])
+def test_a_prefix_that_leads_out_fails_in_its_node(client, prefix):
+    error = client.failure(picture_graph(filename_prefix=prefix))
+    assert "Saving image outside the output folder is not allowed" in error["exception_message"]
+
+
+def test_an_identical_graph_is_answered_from_the_cache_without_writing(client):
+    graph = default_graph({"102": {"filename_prefix": "same"}})
+    (path,) = client.saved(graph, "102")
+    path.unlink()
+    assert client.saved(graph, "102") == [path]
+    assert not path.exists()
+
+
+def test_only_what_changed_runs_again(client):
+    def cached(graph):
+        return len(client.run(graph)["status"]["messages"][1][1]["nodes"])
+
+    cached(default_graph({"102": {"filename_prefix": "one"}}))
+    other_prefix = default_graph({"102": {"filename_prefix": "two"}})
+    assert cached(other_prefix) == 17
+    client.upload("start.png", png("blue"), overwrite="true")
+    assert cached(other_prefix) == 10
+    client.upload("start.png", png(), overwrite="true")

@@ -1,10 +1,6 @@
 """The engine misbehaving on purpose, in this process and as one of its own."""
 
 import contextlib
-import json
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -12,6 +8,7 @@ import requests
 import websocket
 
 from local.engine import Scenario, start
+from tests.engine_process import engine_process
 from tests.integration.engine_client import Client, default_graph, picture_graph, png
 
 
@@ -21,21 +18,6 @@ def misbehaving(**fields):
         client = Client(engine.url, engine.home)
         client.upload("start.png", png())
         yield client
-
-
-@contextlib.contextmanager
-def process(tmp_path, **scenario):
-    """`python -m local.engine`, and a client of it."""
-    command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", str(tmp_path)]
-    with subprocess.Popen([*command, "--scenario", json.dumps(scenario)], stdout=subprocess.PIPE, text=True) as popen:
-        try:
-            assert popen.stdout
-            said = popen.stdout.readline()
-            client = Client(said.split()[-1], tmp_path)
-            client.upload("start.png", png())
-            yield popen, client, said
-        finally:
-            popen.kill()
 
 
 def kinds(messages):
@@ -56,12 +38,6 @@ def test_a_silent_socket_greets_and_says_no_more():
         client.run(picture_graph(), client_id=listener.client_id)
         assert listener.next()["type"] == "status"
         assert listener.silent_for(0.1)
-
-
-def test_a_refused_websocket_gets_503():
-    with misbehaving(refuse_ws=True) as client, pytest.raises(websocket.WebSocketBadStatusException) as refusal:
-        client.listen()
-    assert refusal.value.status_code == 503
 
 
 def test_every_message_can_come_twice():
@@ -124,7 +100,7 @@ def test_a_lost_interrupt_is_answered_200_and_has_no_effect():
 def test_a_forgotten_prompt_is_neither_queued_nor_in_history():
     with misbehaving(forget_at="SaveImage") as client:
         prompt_id = client.queue(picture_graph())
-        while client.get("/prompt").json()["exec_info"]["queue_remaining"]:
+        while client.get("/queue").json()["queue_running"]:
             time.sleep(0.01)
         assert client.get(f"/history/{prompt_id}").json() == {}
 
@@ -157,47 +133,13 @@ def test_a_missing_model_is_refused_and_listed_nowhere():
     with misbehaving(missing_models=(name,)) as client:
         answer = client.post("/prompt", {"prompt": default_graph()})
         assert (answer.status_code, list(answer.json()["node_errors"])) == (400, ["10"])
-        assert client.get("/models/vae").json() == []
         assert name not in client.get("/object_info").text
 
 
-def test_a_taken_port_is_an_error_at_once():
-    with start() as engine, pytest.raises(OSError, match="in use"):
-        start(port=int(engine.url.rsplit(":", 1)[1]))
-
-
-def test_a_temporary_home_goes_with_its_engine():
-    with start() as engine:
-        home = engine.home
-        assert sorted(path.name for path in home.iterdir()) == ["input", "output", "temp"]
-    assert not home.exists()
-
-
-def test_a_killed_process_cuts_its_sockets_and_refuses_connections(tmp_path):
-    with process(tmp_path, hang_at="SaveImage") as (popen, client, said), client.listen() as listener:
-        assert said.startswith("preview engine")
-        client.queue(picture_graph(), client_id=listener.client_id)
-        listener.until("executing", node="3")
-        popen.send_signal(signal.SIGKILL)
-        with pytest.raises((websocket.WebSocketConnectionClosedException, ConnectionError)):
-            listener.until("never")
-        with pytest.raises(requests.ConnectionError):
-            client.get("/queue")
-
-
 def test_a_process_can_die_in_a_node(tmp_path):
-    with process(tmp_path, die_at="ImageScale") as (popen, client, _said):
+    with engine_process(tmp_path, '{"die_at": "ImageScale"}') as engine:
+        client = Client(engine.url, tmp_path)
+        client.upload("start.png", png())
         with contextlib.suppress(requests.ConnectionError):  # it may be dead before it has answered
             client.queue(picture_graph())
-        assert popen.wait(timeout=10) == 1
-
-
-def test_sigterm_ends_the_process_at_once(tmp_path):
-    with process(tmp_path) as (popen, _client, _said):
-        popen.terminate()
-        assert popen.wait(timeout=10) == -signal.SIGTERM
-
-
-def test_an_unknown_fault_is_refused():
-    with pytest.raises(TypeError, match="explode"):
-        Scenario.from_json('{"explode": true}')
+        assert engine.popen.wait(timeout=10) == 1

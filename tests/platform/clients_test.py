@@ -1,11 +1,13 @@
 """The Python and the JavaScript SDK, unchanged, as clients of the local endpoint, with handler.py behind it."""
 
+import asyncio
 import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 import runpod
 
@@ -56,6 +58,20 @@ def test_health_purge_and_cancel_of_the_python_sdk_count_clear_and_stop(client: 
     assert running.cancel()["status"] == "CANCELLED"
     assert running.status() == "CANCELLED"
     assert len(client.run_sync(small_job(), timeout=60)["outputs"]) == 6
+
+
+def test_the_asyncio_client_runs_follows_and_cancels_jobs(client: Any) -> None:
+    async def use_client() -> None:
+        async with aiohttp.ClientSession() as session:
+            endpoint = runpod.AsyncioEndpoint("any", session, api_key="any key")
+            job = await endpoint.run(small_input())
+            assert len((await job.output(timeout=60))["outputs"]) == 6
+            assert await job.status() == "COMPLETED"
+            long_job = await endpoint.run(small_input(steps=100))
+            assert (await long_job.cancel())["status"] == "CANCELLED"
+            assert (await endpoint.health())["workers"]["unhealthy"] == 0
+
+    asyncio.run(use_client())
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from local.endpoint.job import Job, NotRetryable, Status
-from local.endpoint.jobs import STOP_GRACE, JobStore
-from local.endpoint.options import Faults, Options
+from local.endpoint.jobs import STOP_GRACE, Job, JobStore, Status, UnknownJob
+from local.endpoint.options import Options
+from local.endpoint.workers import UNHEALTHY_KEPT, Workers
 
 
 class Clock:
@@ -48,19 +48,6 @@ def start_job(store: JobStore, worker: str = "w1") -> Job:
     return job
 
 
-def test_jobs_are_taken_in_the_order_they_came(store: JobStore) -> None:
-    first, second, third = submit(store), submit(store), submit(store)
-    assert store.take("w1") == [first]
-    assert store.take("w1", count=5) == [second, third]
-    assert store.take("w1") == []
-
-
-def test_job_ids_tell_runsync_from_run(store: JobStore) -> None:
-    assert submit(store, sync=True).id.startswith("sync-")
-    assert not submit(store).id.startswith("sync-")
-    assert submit(store).id.endswith("-u1")
-
-
 def test_a_finished_job_reports_its_delay_and_execution_in_milliseconds(store: JobStore, clock: Clock) -> None:
     job = submit(store)
     assert job.report() == {"id": job.id, "status": "IN_QUEUE"}
@@ -78,20 +65,6 @@ def test_a_finished_job_reports_its_delay_and_execution_in_milliseconds(store: J
     }
 
 
-def test_an_error_fails_the_job_and_keeps_the_output_beside_it(store: JobStore) -> None:
-    job = start_job(store)
-    store.finish(job.id, {"error": "bad", "output": {"code": 1}}, 20)
-    assert (job.status, job.report()["error"], job.report()["output"]) == (Status.FAILED, "bad", {"code": 1})
-
-
-def test_progress_is_the_output_until_the_result_comes(store: JobStore) -> None:
-    job = start_job(store)
-    store.update(job.id, {"percent": 50}, 20)
-    assert (job.report()["status"], job.report()["output"]) == ("IN_PROGRESS", {"percent": 50})
-    store.finish(job.id, {"output": "result"}, 20)
-    assert job.report()["output"] == "result"
-
-
 def test_a_progress_update_after_the_result_is_counted_and_dropped(store: JobStore) -> None:
     job = start_job(store)
     store.finish(job.id, {"output": "result"}, 20)
@@ -99,29 +72,11 @@ def test_a_progress_update_after_the_result_is_counted_and_dropped(store: JobSto
     assert (job.status, job.report()["output"], store.late_updates) == (Status.COMPLETED, "result", 1)
 
 
-def test_late_progress_takes_the_results_place_when_asked_to_be_like_the_platform(
-    make_store: Callable[..., JobStore],
-) -> None:
-    store = make_store(faults=Faults(late_progress_overwrites=True))
-    job = start_job(store)
-    store.finish(job.id, {"output": "result"}, 20)
-    store.update(job.id, {"percent": 99}, 20)
-    assert (job.status, job.report()["output"]) == (Status.IN_PROGRESS, {"percent": 99})
-
-
 def test_the_first_result_counts(store: JobStore) -> None:
     job = start_job(store)
     store.finish(job.id, {"output": 1}, 20)
     store.finish(job.id, {"error": "late"}, 20)
     assert (job.status, job.answer, store.completed, store.failed) == (Status.COMPLETED, {"output": 1}, 1, 0)
-
-
-def test_an_oversized_result_completes_the_job_with_no_output(store: JobStore) -> None:
-    job = start_job(store)
-    store.update(job.id, {"percent": 50}, 20)
-    store.lose_result(job.id)
-    assert job.status is Status.COMPLETED
-    assert "output" not in job.report()
 
 
 def test_cancelling_a_waiting_job_takes_it_from_the_queue_and_signals_nobody(store: JobStore, clock: Clock) -> None:
@@ -132,34 +87,25 @@ def test_cancelling_a_waiting_job_takes_it_from_the_queue_and_signals_nobody(sto
     assert store.take_stops("w1") == []
 
 
-def test_cancelling_a_running_job_signals_its_worker_once_and_only_that_one(store: JobStore, clock: Clock) -> None:
+def test_a_running_jobs_worker_alone_is_told_to_stop_once_the_sdk_has_started_its_task(
+    store: JobStore, clock: Clock
+) -> None:
     job = start_job(store)
-    clock.pass_by(1)
     store.cancel(job.id)
+    assert store.take_stops("w1") == []
+    clock.pass_by(STOP_GRACE)
     assert store.take_stops("w2") == []
     assert store.take_stops("w1") == [job.id]
     assert store.take_stops("w1") == []
 
 
-def test_a_stop_signal_waits_until_the_sdk_has_started_the_jobs_task(store: JobStore, clock: Clock) -> None:
-    job = start_job(store)
-    store.cancel(job.id)
-    assert store.take_stops("w1") == []
-    clock.pass_by(STOP_GRACE)
-    assert store.take_stops("w1") == [job.id]
-
-
-def test_the_result_of_a_cancelled_job_is_ignored(store: JobStore) -> None:
-    job = start_job(store)
-    store.cancel(job.id)
-    store.finish(job.id, {"output": 1}, 20)
-    assert (job.status, job.answer) == (Status.CANCELLED, {})
-
-
-def test_cancelling_a_finished_job_changes_nothing(store: JobStore) -> None:
-    job = start_job(store)
-    store.finish(job.id, {"output": 1}, 20)
-    assert store.cancel(job.id).status is Status.COMPLETED
+def test_a_job_that_has_ended_keeps_its_state(store: JobStore) -> None:
+    cancelled, completed = start_job(store), start_job(store)
+    store.cancel(cancelled.id)
+    store.finish(cancelled.id, {"output": 1}, 20)
+    assert (cancelled.status, cancelled.answer) == (Status.CANCELLED, {})
+    store.finish(completed.id, {"output": 1}, 20)
+    assert store.cancel(completed.id).status is Status.COMPLETED
 
 
 def test_a_job_over_its_execution_timeout_times_out_and_its_worker_is_told(
@@ -177,15 +123,10 @@ def test_a_job_over_its_execution_timeout_times_out_and_its_worker_is_told(
     assert store.take_stops("w1") == [job.id]
 
 
-def test_a_jobs_own_policy_comes_before_the_endpoints(store: JobStore) -> None:
+def test_a_jobs_own_policy_comes_before_the_endpoints(store: JobStore, clock: Clock) -> None:
     job = submit(store, policy={"executionTimeout": 6000, "ttl": 20_000})
     assert (job.execution_timeout, job.ttl) == (6.0, 20.0)
-    assert (submit(store).execution_timeout, submit(store).ttl) == (600.0, 86400.0)
-
-
-def test_a_job_that_waits_longer_than_its_ttl_times_out_in_the_queue(store: JobStore, clock: Clock) -> None:
-    job = submit(store, policy={"ttl": 10_000})
-    clock.pass_by(10.1)
+    clock.pass_by(20.1)
     store.sweep()
     assert job.status is Status.TIMED_OUT
     assert store.take("w1") == []
@@ -195,6 +136,7 @@ def test_a_lost_workers_job_is_queued_once_more_in_front_and_then_failed(store: 
     job = start_job(store)
     behind = submit(store)
     store.sweep(gone={"w1"})
+    store.update(job.id, {"percent": 50}, 20)  # of the lost worker, late
     assert job.report() == {"id": job.id, "status": "IN_QUEUE"}
     assert store.take("w2") == [job]
     store.sweep(gone={"w2"})
@@ -203,47 +145,69 @@ def test_a_lost_workers_job_is_queued_once_more_in_front_and_then_failed(store: 
     assert behind.status is Status.IN_QUEUE
 
 
-def test_progress_of_the_lost_worker_does_not_start_the_queued_job(store: JobStore) -> None:
-    job = start_job(store)
-    store.sweep(gone={"w1"})
-    store.update(job.id, {"percent": 50}, 20)
-    assert job.report() == {"id": job.id, "status": "IN_QUEUE"}
-
-
-def test_a_result_of_the_lost_worker_ends_the_queued_job(store: JobStore) -> None:
-    job = start_job(store)
-    store.sweep(gone={"w1"})
+@pytest.mark.parametrize(("sync", "kept"), [(False, 1800), (True, 60)])
+def test_a_result_can_be_asked_for_as_long_as_the_platform_keeps_it(
+    store: JobStore, clock: Clock, sync: bool, kept: float
+) -> None:
+    job = submit(store, sync)
+    store.take("w1")
     store.finish(job.id, {"output": 1}, 20)
-    assert job.status is Status.COMPLETED
-    assert store.take("w2") == []
+    clock.pass_by(kept - 1)
+    store.sweep()
+    assert store.get(job.id) is job
+    clock.pass_by(2)
+    store.sweep()
+    with pytest.raises(UnknownJob):
+        store.get(job.id)
 
 
-def test_a_failed_job_can_be_retried_with_its_old_input_and_no_old_result(store: JobStore) -> None:
-    job = start_job(store)
-    store.finish(job.id, {"error": "bad"}, 20)
-    store.retry(job.id)
-    assert job.report() == {"id": job.id, "status": "IN_QUEUE"}
-    assert store.take("w1")[0].request["input"] == {"text": "hello"}
-    assert store.retried == 1
+def test_the_oldest_results_go_when_memory_is_short_and_waiting_jobs_stay(make_store: Callable[..., JobStore]) -> None:
+    store = make_store(memory_limit=1000)
+    old, new = start_job(store), start_job(store)
+    for job in (old, new):
+        store.finish(job.id, {"output": "x"}, 450)
+    waiting = submit(store)
+    submit(store)
+    assert set(store.jobs) >= {new.id, waiting.id}
+    assert old.id not in store.jobs
 
 
-@pytest.mark.parametrize("end", ["waits", "runs", "completed", "cancelled"])
-def test_only_failed_and_timed_out_jobs_can_be_retried(store: JobStore, end: str) -> None:
-    job = submit(store)
-    if end != "waits":
-        store.take("w1")
-    if end == "completed":
-        store.finish(job.id, {"output": 1}, 20)
-    if end == "cancelled":
-        store.cancel(job.id)
-    with pytest.raises(NotRetryable, match=job.status.value):
-        store.retry(job.id)
+def test_a_worker_is_gone_that_is_silent_or_hung_up_and_one_that_pings_is_not(clock: Clock) -> None:
+    workers = Workers(timeout=30, clock=clock)
+    for name in ("silent", "pinging", "killed", "reconnected"):
+        workers.poll(name)
+    for name in ("killed", "reconnected"):
+        workers.hang_up(name)
+    workers.poll("reconnected")
+    clock.pass_by(20)
+    for name in ("pinging", "killed", "reconnected"):
+        workers.ping(name)
+    clock.pass_by(20)
+    assert workers.sweep() == {"silent", "killed"}
+    assert workers.sweep() == set()
 
 
-def test_purge_cancels_what_waits_and_leaves_what_runs(store: JobStore) -> None:
-    running = start_job(store)
-    waiting = [submit(store), submit(store)]
-    assert store.purge() == 2
-    assert running.status is Status.IN_PROGRESS
-    assert {job.status for job in waiting} == {Status.CANCELLED}
-    assert store.take("w1") == []
+def test_workers_are_counted_by_what_they_do(clock: Clock) -> None:
+    workers = Workers(timeout=30, clock=clock)
+    workers.ping("starting")
+    workers.poll("waiting", ready=True)
+    workers.poll("working", ready=True)
+    workers.report_unhealthy("unfit", "gpu", "no device")
+    assert workers.count(busy={"working", "gone"}) == {
+        "idle": 1,
+        "running": 1,
+        "initializing": 1,
+        "ready": 2,
+        "throttled": 0,
+        "unhealthy": 1,
+    }
+
+
+def test_an_unfit_workers_report_outlives_its_process(clock: Clock) -> None:
+    workers = Workers(timeout=30, clock=clock)
+    workers.report_unhealthy("unfit", "gpu", "no device")
+    clock.pass_by(60)
+    assert workers.sweep() == set()
+    assert workers.unhealthy() == [{"workerId": "unfit", "check": "gpu", "reason": "no device"}]
+    clock.pass_by(UNHEALTHY_KEPT)
+    assert workers.sweep() == {"unfit"}

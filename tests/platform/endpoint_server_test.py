@@ -1,12 +1,7 @@
-"""The local endpoint as a server and as a command: wrong calls, its port, its end, its page."""
+"""The local endpoint as a server: wrong calls, its port, its end, its page."""
 
 import multiprocessing
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -46,7 +41,6 @@ def health(endpoint: Endpoint) -> dict[str, Any]:
         ("POST /runsync?wait=5", '{"input": {}}', 400, "wait"),
         ("GET /status/nothing", "", 404, "no job nothing"),
         ("POST /cancel/nothing", "", 404, "no job nothing"),
-        ("POST /retry/nothing", "", 404, "no job nothing"),
         ("GET /stream/nothing", "", 404, "no job nothing"),
         ("POST /job-done/w1/nothing", "{}", 404, "no job nothing"),
         ("GET /nowhere", "", 404, "no route GET /nowhere"),
@@ -96,12 +90,6 @@ def test_a_forked_child_does_not_keep_the_port() -> None:
         child.join()
 
 
-def test_every_address_of_the_host_name_answers(endpoint: Endpoint) -> None:
-    for family, _, _, _, address in socket.getaddrinfo("localhost", port_of(endpoint), type=socket.SOCK_STREAM):
-        with socket.socket(family) as caller:
-            caller.connect(address)
-
-
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_a_page_is_served_and_may_load_nothing_from_elsewhere(endpoint: Endpoint, path: str) -> None:
     page = requests.get(endpoint.url + path, timeout=10)
@@ -117,27 +105,3 @@ def test_every_reference_of_the_openapi_description_resolves(endpoint: Endpoint)
     names = set(re.findall(r'"#/components/schemas/(\w+)"', description.text))
     assert "JobRequest" in names
     assert names <= set(description.json()["components"]["schemas"])
-
-
-def test_the_command_prints_a_workers_environment_and_ends_on_sigterm() -> None:
-    command = [sys.executable, "-m", "local.endpoint", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    exports = [process.stdout.readline() for _ in range(8)]
-    shell = "".join(exports) + "printenv RUNPOD_WEBHOOK_GET_JOB"
-    url = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout.strip()
-    assert requests.post(url.split("/v2/")[0] + "/run", json={"input": 1}, timeout=10).status_code == 200
-    assert requests.get(url.replace("$ID", "w1"), timeout=10).json()["input"] == 1
-    os.kill(process.pid, signal.SIGTERM)
-    _, log = process.communicate(timeout=10)
-    assert process.returncode == 0
-    for line in ("Uvicorn running on", "the page:"):
-        assert f"{line} {url.split('/v2/')[0]}" in log
-
-
-def test_the_command_on_a_taken_port_exits_1_with_one_line(endpoint: Endpoint) -> None:
-    command = [sys.executable, "-m", "local.endpoint", "--port", str(port_of(endpoint))]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.count("\n") == 1
-    assert "is taken" in result.stderr

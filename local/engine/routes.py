@@ -1,0 +1,218 @@
+"""The HTTP side: the routes of ComfyUI's that the worker and the neighbours of ComfyUI call, at / and below /api."""
+
+import asyncio
+import ipaddress
+import itertools
+import mimetypes
+import os
+import platform
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from local.engine.execution import Machine
+from local.engine.folders import OutsideFolder, split_annotation
+from local.engine.queue import PromptQueue
+from local.engine.schemas import JSON
+from local.engine.sockets import Sockets
+from local.engine.validation import fault, validate
+
+STAND_IN = "preview engine: stands in for ComfyUI; no model, no GPU, its frames are not Hunyuan's"
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LARGEST_BODY = 104857600
+_TROUBLE = "500 Internal Server Error\n\nServer got itself in trouble"
+_NEVER_SHOWN = {"text/html", "text/html-sandboxed", "application/xhtml+xml", "text/javascript", "text/css"}
+
+
+class Routes:
+    """Bodies of an unexpected kind raise here as they do in ComfyUI, and aiohttp answers 500 for both."""
+
+    def __init__(self, machine: Machine, queue: PromptQueue, sockets: Sockets) -> None:
+        self._machine = machine
+        self._queue = queue
+        self._sockets = sockets
+        self._numbers = itertools.count()
+
+    def application(self) -> web.Application:
+        """All that answers."""
+        app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_refuse_foreign, self._suffer])
+        routes = [
+            web.get("/ws", self._sockets.handle),
+            web.get("/system_stats", self._get_system_stats),
+            web.get("/object_info", self._get_object_info),
+            web.get("/object_info/{class_type}", self._get_object_info),
+            web.post("/upload/image", self._post_image),
+            web.get("/view", self._get_view),
+            web.post("/prompt", self._post_prompt),
+            web.get("/queue", self._get_queue),
+            web.post("/queue", self._post_queue),
+            web.get("/history", self._get_history),
+            web.get("/history/{prompt_id}", self._get_history),
+            web.post("/interrupt", self._post_interrupt),
+            web.post("/free", self._post_free),
+        ]
+        app.add_routes(routes)
+        app.add_routes(web.RouteDef(route.method, f"/api{route.path}", route.handler, route.kwargs) for route in routes)
+        app.on_response_prepare.append(_name_the_server)
+        return app
+
+    @web.middleware
+    async def _suffer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """The scenario's slow answers and failing paths."""
+        faults = self._machine.faults
+        if not request.path.endswith("/ws"):
+            await asyncio.sleep(faults.scenario.slow)
+        if faults.refuses(request.path.removeprefix("/api")):
+            return web.Response(status=500, text=_TROUBLE)
+        return await handler(request)
+
+    async def _get_system_stats(self, _request: web.Request) -> web.Response:
+        return web.json_response(_system_stats())
+
+    async def _get_object_info(self, request: web.Request) -> web.Response:
+        class_type, schemas = request.match_info.get("class_type"), self._machine.schemas
+        return web.json_response(schemas.everything() if class_type is None else schemas.node(class_type))
+
+    async def _post_image(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        image: Any = form.get("image")
+        kind = str(form.get("type") or "input")
+        if self._machine.folders.folder(kind) is None:
+            raise KeyError(kind)
+        if not image:
+            return web.Response(status=400)
+        subfolder = str(form.get("subfolder", ""))
+        overwrite = form.get("overwrite") in ("true", "1")
+        try:
+            name = self._machine.folders.store(image.file.read(), image.filename, kind, subfolder, overwrite)
+        except OutsideFolder:
+            return web.Response(status=400)
+        return web.json_response({"name": name, "subfolder": subfolder, "type": kind})
+
+    async def _get_view(self, request: web.Request) -> web.StreamResponse:
+        query, folders = request.query, self._machine.folders
+        if "filename" not in query:
+            return web.Response(status=404)
+        name, annotated = split_annotation(query["filename"])
+        kind = annotated or query.get("type", "output")
+        if not name or name.startswith("/") or ".." in name or folders.folder(kind) is None:
+            return web.Response(status=400)
+        try:
+            path = folders.view(query["filename"], kind, query.get("subfolder", ""))
+        except OutsideFolder:
+            return web.Response(status=403)
+        if not path.is_file():
+            return web.Response(status=404)
+        guess = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        content_type = "application/octet-stream" if guess in _NEVER_SHOWN else guess
+        headers = {"Content-Disposition": f'filename="{path.name}"', "Content-Type": content_type}
+        return web.FileResponse(path, headers=headers)
+
+    async def _post_prompt(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        number = next(self._numbers)
+        if "prompt" not in body:
+            error = fault("no_prompt", "No prompt provided", "No prompt provided")
+            return web.json_response({"error": error, "node_errors": {}}, status=400)
+        graph, folders = body["prompt"], self._machine.folders
+        verdict = validate(graph, self._machine.schemas, lambda name: folders.locate(name).exists())
+        if verdict.error:
+            return web.json_response({"error": verdict.error, "node_errors": verdict.node_errors}, status=400)
+        prompt_id = str(body.get("prompt_id", uuid.uuid4()))
+        self._queue.put(number, prompt_id, graph, _extra(body), verdict.outputs)
+        return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
+
+    async def _get_queue(self, _request: web.Request) -> web.Response:
+        running = [prompt.row() for prompt in self._queue.running()]
+        pending = [prompt.row() for prompt in self._queue.pending()]
+        return web.json_response({"queue_running": running, "queue_pending": pending})
+
+    async def _post_queue(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        for prompt_id in body.get("delete", []):
+            self._queue.delete(prompt_id)
+        return web.Response()
+
+    async def _get_history(self, request: web.Request) -> web.Response:
+        return web.json_response(self._queue.history(request.match_info.get("prompt_id")))
+
+    async def _post_interrupt(self, request: web.Request) -> web.Response:
+        body: JSON = await request.json() if await request.read() else {}
+        target = body.get("prompt_id")
+        hits = not target or any(prompt.id == target for prompt in self._queue.running())
+        if hits and not self._machine.faults.loses_interrupt():
+            self._machine.interrupt.request()
+        return web.Response()
+
+    async def _post_free(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body.get("free_memory"):
+            self._queue.ask_to_free()
+        return web.Response()
+
+
+def _extra(body: JSON) -> JSON:
+    extra: JSON = {**body.get("extra_data", {})}
+    if "client_id" in body:
+        extra["client_id"] = body["client_id"]
+    return {**extra, "create_time": int(time.time() * 1000)}
+
+
+def _system_stats() -> JSON:
+    total = _memory("SC_PHYS_PAGES")
+    free = _memory("SC_AVPHYS_PAGES") or total
+    system = {
+        "os": platform.system().lower(),
+        "ram_total": total,
+        "ram_free": free,
+        "comfyui_version": "0.8.0",
+        "stand_in": STAND_IN,
+        "python_version": sys.version,
+        "pytorch_version": "none",
+        "embedded_python": False,
+        "argv": sys.argv,
+    }
+    device = {
+        "name": "preview engine (no model, no GPU)",
+        "type": "cpu",
+        "index": None,
+        "vram_total": total,
+        "vram_free": free,
+        "torch_vram_total": 0,
+        "torch_vram_free": 0,
+    }
+    return {"system": system, "devices": [device]}
+
+
+def _memory(pages: str) -> int:
+    """Bytes; 0 where the system does not say (macOS names no free pages)."""
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") if pages in os.sysconf_names else 0
+
+
+async def _name_the_server(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "preview-engine (stand-in for ComfyUI 0.8.0)"
+
+
+@web.middleware
+async def _refuse_foreign(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """On loopback a page of another origin must not reach the server."""
+    origin = urlsplit(request.headers.get("Origin", ""))
+    host = urlsplit(f"//{request.headers.get('Host', '')}")
+    if origin.hostname and host.hostname and _is_loopback(host.hostname):
+        same_port = origin.port is None or host.port is None or origin.port == host.port
+        if origin.hostname != host.hostname or not same_port:
+            return web.Response(status=403)
+    return await handler(request)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
