@@ -64,10 +64,10 @@ def test_the_asyncio_client_runs_follows_and_cancels_jobs(client: Any) -> None:
     async def use_client() -> None:
         async with aiohttp.ClientSession() as session:
             endpoint = runpod.AsyncioEndpoint("any", session, api_key="any key")
-            job = await endpoint.run(small_input())
+            job = await endpoint.run(small_job())
             assert len((await job.output(timeout=60))["outputs"]) == 6
             assert await job.status() == "COMPLETED"
-            long_job = await endpoint.run(small_input(steps=100))
+            long_job = await endpoint.run(small_job(steps=100))
             assert (await long_job.cancel())["status"] == "CANCELLED"
             assert (await endpoint.health())["workers"]["unhealthy"] == 0
 
