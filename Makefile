@@ -14,7 +14,7 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/local ## one image in, one clip out: outputs/<job id>/clip.mp4 (IMAGE= PROMPT= FRAMES=)
-	@$(PY) test_runpod_local.py sync --start-worker --resolution 480p --image "$(IMAGE)" --prompt "$(PROMPT)" --frames $(FRAMES) --out outputs
+	@$(PY) test_runpod_local.py sync --start-worker --image "$(IMAGE)" --prompt "$(PROMPT)" --frames $(FRAMES) --out outputs
 
 serve: .venv/local ## the worker, and a page to try it on, at http://localhost:8000
 	@$(PY) handler.py

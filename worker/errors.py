@@ -29,7 +29,9 @@ class WorkerError(Exception):
 
     def answer(self) -> dict[str, Any]:
         """The reply to the caller; the SDK requires `error` to be a string."""
-        return {"error": f"{self.code}: {self.message}", "code": self.code, **self.details}
+        text = f"{self.code}: {self.message}"
+        # RunPod's Python SDK hands on the details only, without `error`.
+        return {"error": text, "code": self.code, "message": text, **self.details}
 
 
 class ConfigError(WorkerError):

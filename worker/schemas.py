@@ -64,6 +64,10 @@ class Used(Part):
     fit: str
     upscale: str | None
     options: list[str] = Field(description="What the endpoint changes in the graph (GRAPH_OPTIONS).")
+    prompt: str | None = Field(None, description="The text that was used where the input has no prompt.")
+    understood: dict[str, str] = Field(
+        description="By another worker's name that was sent (duration, guidance_scale, ...), what it was read as."
+    )
 
 
 class Answer(Part):
@@ -111,6 +115,7 @@ class Failure(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     code: str = Field(examples=["invalid_input", "image_rejected", "out_of_memory"])
+    message: str = Field(description="The same text as the job's error, for clients that show the output only.")
     fields: dict[str, str] | None = Field(None, description="invalid_input: each wrong field and its fault.")
     field: str | None = Field(None, description="image_rejected: the field that has the picture.")
 

@@ -41,7 +41,7 @@ def test_the_owners_request_with_a_picture_of_one_pixel_returns_16_frames(engine
     request = {"image": picture(1, 1), "prompt": "a person walking", "num_frames": 16, "fps": 24, "steps": 15}
     answer = run(engine, request)
     assert sum(output["type"] == "image" for output in answer["outputs"]) == 16
-    assert (answer["width"], answer["height"]) == (720, 1280)
+    assert (answer["width"], answer["height"]) == (960, 960)
 
 
 @pytest.mark.parametrize("frame_format", ["auto", "png", "webp"])

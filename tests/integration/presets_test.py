@@ -39,6 +39,7 @@ def test_the_answer_tells_what_the_clip_was_made_with(engine, run, small):
         "fit": "crop",
         "upscale": None,
         "options": [],
+        "understood": {},
     }
 
 

@@ -55,7 +55,7 @@ def test_the_upscale_graphs_models_are_the_sets_default_and_upscale() -> None:
 
 
 def test_upscale_is_refused_where_the_preset_is_not_720p() -> None:
-    with pytest.raises(InvalidInput, match=r"^upscale: goes on from 720p: take preset balanced or quality"):
+    with pytest.raises(InvalidInput, match=r"^upscale: only works with 720p presets: use balanced or quality"):
         parsed(preset="fast", upscale="1080p")
     with pytest.raises(InvalidInput, match=r"^upscale: must be 1080p or left out, got '4k'"):
         parsed(upscale="4k")

@@ -1,6 +1,5 @@
 """What is wrong with a job's input, in words: the field, what it must be, and what it is."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,11 +42,10 @@ def of_fields(error: ValidationError, schemas: Mapping[str, Any], rules: Mapping
 
 
 def _fault(error: str, name: str, value: object, schemas: Mapping[str, Any], rules: Mapping[str, str]) -> str:
-    if error == "extra_forbidden":
-        near = difflib.get_close_matches(cut(name).lower(), schemas, n=1, cutoff=0.55)
-        return "unknown field" + (f", did you mean {near[0]}?" if near else "")
     if error == "missing":
         return "is required"
+    if error == "string_unicode":
+        return "is not valid Unicode text: it has half of a surrogate pair, as cutting a text in JavaScript leaves"
     if name in rules:
         return f"must be {rules[name]}, got {kind(value)}"
     if name not in schemas:

@@ -1,19 +1,20 @@
 """A job's input: its fields, their defaults and their limits."""
 
 import functools
+import json
 import math
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 
 from worker.catalogue import PRESETS
 from worker.config import Settings
 from worker.errors import InvalidInput
-from worker.input import faults
+from worker.input import faults, names
 
 if TYPE_CHECKING:
     PresetName = str
@@ -33,7 +34,13 @@ TRAINED_SIZES = {
     "720p": ((1280, 720), (1104, 832), (1168, 784), (960, 960), (1456, 624)),
 }
 NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "height")
-DEFAULT_GRAPH_ONLY = ("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "fit", "upscale", "output")
+DEFAULT_GRAPH_ONLY = (
+    *("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "aspect_ratio", "fit", "upscale", "output"),
+    *(name for name, own in names.SAME.items() if own != "image"),
+    *("duration", "size"),
+)
+DEFAULT_PROMPT = "smooth, natural motion, high quality"
+DEFAULT_RESOLUTION: Literal["720p"] = "720p"
 UPSCALE_BY = 3 / 2  # 1280x720 becomes 1920x1080
 CAN_UPSCALE = tuple(name for name, preset in PRESETS.items() if preset.upscale)
 
@@ -43,7 +50,9 @@ RULES = {
     "image_url": "an http:// or https:// URL",
     "prompt": f"non-blank text of at most {MAX_PROMPT} characters",
     "negative_prompt": f"text of at most {MAX_PROMPT} characters",
-    "workflow": "an object of nodes: a graph in API format, not its text",
+    "aspect_ratio": "two whole numbers, as in 16:9",
+    "comfy_org_api_key": "text",
+    "workflow": "an object of nodes: a graph in API format",
     "images": f'a list of at most {MAX_IMAGES} objects {{"name", "image"}} with different names',
     "images.name": "a file name of at most 255 characters without leading /, .. or backslash",
     "images.image": "base64 text or a data URI",
@@ -85,16 +94,16 @@ class Request(BaseModel):
     )
     image_url: str | None = Field(
         None,
-        pattern=r"^[hH][tT][tT][pP][sS]?://\S+$",
+        pattern=r"^\s*[hH][tT][tT][pP][sS]?://\S+\s*$",
         repr=False,
         description="The image's public address, instead of image.",
     )
     prompt: str = Field(
-        "",
+        DEFAULT_PROMPT,
         pattern=r"\S",
         max_length=MAX_PROMPT,
         repr=False,
-        description="What happens in the clip. Required, except with workflow.",
+        description="What happens in the clip.",
     )
     preset: PresetName = Field(
         "balanced",
@@ -121,10 +130,25 @@ class Request(BaseModel):
     steps: int = Field(20, ge=1, le=100, description="Sampling steps: time grows with them. fast 12, quality 50.")
     cfg: float = Field(1.0, ge=0, le=30, allow_inf_nan=False, description="Guidance: 1 for a distilled model, else 6.")
     shift: float = Field(7.0, ge=0, le=100, allow_inf_nan=False, description="Noise shift: 7 for 720p, 5 for 480p.")
-    width: int = Field(720, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's width in pixels.")
-    height: int = Field(1280, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's height in pixels.")
+    width: int | None = Field(
+        None,
+        ge=64,
+        le=2048,
+        multiple_of=SIDE_STEP,
+        description="The clip's width in pixels. Without height, that follows the image's shape.",
+    )
+    height: int | None = Field(
+        None, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's height in pixels, likewise."
+    )
     resolution: Literal["480p", "720p"] | None = Field(
-        None, description="Instead of width and height: the trained size nearest to the image's shape."
+        None,
+        description="Without width and height: the trained size nearest to the image's shape is used. By default "
+        "720p, with preset fast 480p.",
+    )
+    aspect_ratio: str | None = Field(
+        None,
+        pattern=r"^\s*[1-9]\d{0,3}\s*:\s*[1-9]\d{0,3}\s*$",
+        description="The shape to choose that size by, as 16:9.",
     )
     fit: Literal["crop", "pad"] = Field(
         "crop", description="An image of another shape than the clip is cropped, or padded with black bars."
@@ -144,9 +168,29 @@ class Request(BaseModel):
     workflow: dict[str, Any] | None = Field(
         None, repr=False, description="Your own graph in ComfyUI's API format, run instead of the default one."
     )
+    comfy_org_api_key: str | None = Field(
+        None,
+        pattern=r"^\S+$",
+        max_length=1000,
+        repr=False,
+        description="Your key for ComfyUI's API nodes, where the endpoint allows them.",
+    )
     images: tuple[InputImage, ...] = Field(
         (), max_length=MAX_IMAGES, repr=False, description="Images for the workflow's LoadImage nodes, by name."
     )
+
+    _warnings: tuple[str, ...] = PrivateAttr(())
+    _became: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep what `parse` found out about the names that were sent."""
+        if context:
+            self._warnings, self._became = context["warnings"], context["became"]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to tell the caller about the input."""
+        return self._warnings
 
     @field_validator(*NUMBERS, mode="before")
     @classmethod
@@ -172,7 +216,8 @@ class Request(BaseModel):
     @property
     def picture(self) -> tuple[str, str] | None:
         """The start picture as (field's name, value); None: a workflow without one."""
-        fields = {"image": self.image, "image_url": self.image_url}
+        sent_as = next((sent for sent, own in self._became.items() if own == "image"), "image")
+        fields = {sent_as: self.image, "image_url": self.image_url}
         return next(((name, value) for name, value in fields.items() if value is not None), None)
 
     @property
@@ -183,10 +228,7 @@ class Request(BaseModel):
 
     def form(self, image_width: int, image_height: int) -> "Form":
         """The clip's form for an image of this size in pixels."""
-        width, height = self.width, self.height
-        if self.resolution:
-            sizes = [size for wide in TRAINED_SIZES[self.resolution] for size in (wide, wide[::-1])]
-            width, height = min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
+        width, height = self._sampled_size(image_width, image_height)
         larger = UPSCALE_BY if self.upscale else 1
         return Form(
             sampled=(width, height),
@@ -196,12 +238,26 @@ class Request(BaseModel):
             warnings=self._crop_warnings(image_width, image_height, width, height),
         )
 
+    def _sampled_size(self, image_width: int, image_height: int) -> tuple[int, int]:
+        if self.width and self.height:
+            return self.width, self.height
+        if self.width or self.height:
+            return self.width or _side(self.height, image_width / image_height), self.height or _side(
+                self.width, image_height / image_width
+            )
+        if self.aspect_ratio:
+            image_width, image_height = map(int, self.aspect_ratio.split(":"))
+        sizes = [size for wide in TRAINED_SIZES[self.resolution or DEFAULT_RESOLUTION] for size in (wide, wide[::-1])]
+        return min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
+
     def facts(self, form: "Form", options: Collection[str]) -> dict[str, Any]:
         """What the answer tells of the clip, and what it is made with; `options`: the graph's (GRAPH_OPTIONS)."""
         width, height = form.size
         fields = ("preset", "steps", "cfg", "shift", "fit", "upscale")
         used = {name: getattr(self, name) for name in fields}
-        used |= {"model": PRESETS[self.preset].model, "options": list(options)}
+        used |= {"model": PRESETS[self.preset].model, "options": list(options), "understood": dict(self._became)}
+        if "prompt" not in self.model_fields_set:
+            used["prompt"] = self.prompt
         size = {"width": width, "height": height, "num_frames": self.num_frames, "fps": self.fps}
         return {"seed": self.seed, **size, "settings": used}
 
@@ -212,8 +268,8 @@ class Request(BaseModel):
         if self.fit == "pad" or lost <= ACCEPTABLE_CROP:
             return ()
         ways = ['"fit": "pad" keeps all of it']
-        if not self.resolution:
-            ways.insert(0, '"resolution" ("480p" or "720p") picks the size that keeps most of it')
+        if self.width or self.height or self.aspect_ratio:
+            ways.insert(0, "without width, height and aspect_ratio the size that keeps most of it is used")
         return (
             f"the picture is {image_width}x{image_height} and the clip {width}x{height}: "
             f"the centre crop loses {lost:.0%} of the picture; {', '.join(ways)}",
@@ -234,28 +290,49 @@ class Form:
     warnings: tuple[str, ...] = ()
 
 
+def _side(other: int | None, ratio: float) -> int:
+    """The side that goes with the other one, as the image's shape has it, in steps that the model takes."""
+    side = round((other or 0) * ratio / SIDE_STEP) * SIDE_STEP
+    return min(max(side, 64), 2048)
+
+
 def parse(job_input: object, settings: Settings) -> Request:
     """The job's input as a Request; raises InvalidInput naming every fault, whatever the input is."""
-    if not isinstance(job_input, dict):
-        raise InvalidInput(f"input: must be an object with image and prompt, got {faults.kind(job_input)}")
     # Many clients send null for a field that is not given.
-    given = {name: value for name, value in job_input.items() if value is not None or name not in Request.model_fields}
+    given = {name: value for name, value in _read_object(job_input).items() if value is not None}
+    warnings = []
     if "workflow" in given:
-        found = _workflow_faults(given)
-    else:
-        given = _with_preset(given, settings.default_preset)
-        found = _own_graph_faults(given)
-    if "num_frames" not in given:
-        given["num_frames"] = min(Request.model_fields["num_frames"].default, settings.max_frames)
+        given["workflow"] = names.unwrap_workflow(given["workflow"])
+        if ignored := [name for name in DEFAULT_GRAPH_ONLY if given.pop(name, None) is not None]:
+            warnings.append(f"{', '.join(ignored)}: no effect with workflow; set such values in the workflow's nodes")
+    understood = names.translate(given, Request.model_fields["fps"].default)
+    fields = understood.fields if "workflow" in given else _with_preset(understood.fields, settings.default_preset)
+    hints, unknown = names.find_unknown(fields.keys() - Request.model_fields.keys(), Request.model_fields.keys())
+    found = _find_faults(fields) | understood.faults | hints
+    fields = {name: value for name, value in fields.items() if name in Request.model_fields}
+    fields.setdefault("num_frames", min(Request.model_fields["num_frames"].default, settings.max_frames))
+    warnings += [f"{', '.join(unknown)}: unknown, ignored"] if unknown else []
+    context = {"max_frames": settings.max_frames, "warnings": tuple(warnings), "became": understood.became}
     try:
-        request = Request.model_validate(given, context={"max_frames": settings.max_frames})
+        request = Request.model_validate(fields, context=context)
     except ValidationError as error:
         found = faults.of_fields(error, _schemas(settings.max_frames), RULES) | found
-        # The cause's text repeats the caller's values: it must not reach a log.
-        raise faults.invalid_input(found) from None
     if found:
-        raise faults.invalid_input(found)
+        # The cause's text repeats the caller's values: it must not reach a log.
+        raise faults.invalid_input(found | dict.fromkeys(unknown, "unknown field")) from None
     return request
+
+
+def _read_object(job_input: object) -> dict[str, Any]:
+    """The input as an object; its JSON text will do, as with worker-comfyui."""
+    if isinstance(job_input, str):
+        try:
+            job_input = json.loads(job_input)
+        except (ValueError, RecursionError):
+            raise InvalidInput("input: must be an object with an image, got text that is not JSON") from None
+    if not isinstance(job_input, dict):
+        raise InvalidInput(f"input: must be an object with an image, got {faults.kind(job_input)}")
+    return job_input
 
 
 @functools.cache
@@ -265,31 +342,33 @@ def _schemas(max_frames: int) -> dict[str, Any]:
     return schemas
 
 
-def _workflow_faults(given: dict[str, Any]) -> dict[str, str]:
-    names = [name for name in DEFAULT_GRAPH_ONLY if name in given]
-    return dict.fromkeys(names, "has no effect with workflow: set it in the workflow's nodes") | _picture_faults(given)
-
-
 def _with_preset(given: dict[str, Any], default: str) -> dict[str, Any]:
     given = {"preset": default, **given}
     preset = PRESETS.get(given["preset"]) if isinstance(given["preset"], str) else None
     return preset.complete(given) if preset else given
 
 
-def _own_graph_faults(given: dict[str, Any]) -> dict[str, str]:
-    found = _picture_faults(given)
-    if "image" not in given and "image_url" not in given:
-        found["image"] = "is required (or image_url)"
-    if "prompt" not in given:
-        found["prompt"] = "is required"
+def _find_faults(given: dict[str, Any]) -> dict[str, str]:
+    """Fields that do not go together, or are missing."""
+    found = _find_image_faults(given)
+    if "workflow" in given:
+        return found
     if "images" in given:
         found["images"] = "is for workflow only: send the start picture as image"
-    if "resolution" in given and ("width" in given or "height" in given):
-        found["resolution"] = "picks width and height: give it, or give them"
+    sides = [name for name in ("width", "height") if name in given]
+    for name in ("resolution", "aspect_ratio"):
+        if name in given and sides:
+            found[name] = f"cannot be combined with {' or '.join(sides)}"
     if "upscale" in given and given["preset"] not in CAN_UPSCALE:
-        found["upscale"] = f"goes on from 720p: take preset {' or '.join(CAN_UPSCALE)}, or leave upscale out"
+        found["upscale"] = f"only works with 720p presets: use {' or '.join(CAN_UPSCALE)}, or omit upscale"
     return found
 
 
-def _picture_faults(given: dict[str, Any]) -> dict[str, str]:
-    return {"image_url": "is given beside image: leave one out"} if {"image", "image_url"} <= given.keys() else {}
+def _find_image_faults(given: dict[str, Any]) -> dict[str, str]:
+    address = given.get("image_url")
+    if "image" in given and address is not None:
+        return {"image_url": "cannot be combined with image: send one of the two"}
+    if isinstance(address, str) and len(address.split()) > 1:
+        return {"image_url": "contains a space: write it as %20"}
+    missing = "image" not in given and address is None and "workflow" not in given
+    return {"image": "is required (or image_url)"} if missing else {}

@@ -1,0 +1,152 @@
+"""Other workers' and clients' names for the fields of a job's input: understood where they can mean one thing only.
+
+Who sends what: RunPod's public video endpoints and the Vercel AI SDK (duration, size, aspect_ratio, guidance),
+Tencent's demo (num_inference_steps, guidance_scale, flow_shift, video_length), workers of the Hub (length,
+image_base64, image_path).
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.input.faults import cut, show
+
+SAME = {
+    "num_inference_steps": "steps",
+    "guidance_scale": "cfg",
+    "guidance": "cfg",
+    "flow_shift": "shift",
+    "length": "num_frames",
+    "video_length": "num_frames",
+    "frame_rate": "fps",
+    "image_base64": "image",
+    "image_path": "image",
+    "first_frame_image": "image",
+}
+"""Names that mean what one field means."""
+NEAR_IN_MEANING = {
+    "inference_steps": "steps",
+    "sampling_steps": "steps",
+    "num_steps": "steps",
+    "cfg_scale": "cfg",
+    "frames": "num_frames",
+    "frame_count": "num_frames",
+    "n_frames": "num_frames",
+    "seconds": "duration",
+    "negative": "negative_prompt",
+    "text": "prompt",
+    "noise_seed": "seed",
+    "img": "image",
+    "picture": "image",
+    "init_image": "image",
+    "input_image": "image",
+    "start_image": "image",
+    "image_uri": "image_url",
+    "url": "image_url",
+    "format": "frame_format",
+    "graph": "workflow",
+}
+"""Names that probably mean a field: a job with one is refused with that hint, as its clip might be another."""
+NEAR_IN_SPELLING = 0.78  # of difflib's ratio: "promt" and "num_frame" are, "priority" and "sampler" are not
+MOST_UNKNOWN = 50  # fields that are looked at one by one
+SIZE = re.compile(r"\s*(\d{1,5})\s*[x*×]\s*(\d{1,5})\s*", re.IGNORECASE)  # noqa: RUF001  # people write the sign too
+PRIVATE = ("image", "image_url", "prompt", "negative_prompt")
+
+
+@dataclass
+class Understood:
+    """A job's input by this worker's own names."""
+
+    fields: dict[str, Any]
+    became: dict[str, str] = field(default_factory=dict)
+    """By the name that was sent, the field and the value that it became."""
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+def translate(given: Mapping[str, Any], default_fps: float) -> Understood:
+    """Give every field its own name; two names for one thing that disagree are a fault that names both."""
+    result = Understood({name: value for name, value in given.items() if name not in (*SAME, "duration", "size")})
+    for name, own in SAME.items():
+        if given.get(name) is not None:
+            _take(result, name, {own: given[name]})
+    resolution = result.fields.get("resolution")
+    if isinstance(resolution, str) and SIZE.fullmatch(resolution):
+        del result.fields["resolution"]
+        _take_size(result, "resolution", resolution)
+    if given.get("size") is not None:
+        _take_size(result, "size", given["size"])
+    if given.get("duration") is not None:
+        _take_duration(result, given["duration"], default_fps)
+    if result.fields.get("seed") in (-1, "-1"):
+        del result.fields["seed"]
+        result.became["seed"] = "a random seed"
+    return result
+
+
+def find_unknown(given: Collection[str], known: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """Of the names that no field has: those that probably mean a field, with that hint, and the others."""
+    hints: dict[str, str] = {}
+    others: list[str] = []
+    if len(given) > MOST_UNKNOWN:
+        hints["input"] = f"has {len(given)} unknown fields"
+    for name in sorted(map(str, given))[:MOST_UNKNOWN]:
+        lowered = cut(name).lower()
+        if near := NEAR_IN_MEANING.get(lowered):
+            hints[cut(name)] = f"unknown field, did you mean {near}?"
+        elif close := difflib.get_close_matches(lowered, known, n=1, cutoff=NEAR_IN_SPELLING):
+            hints[cut(name)] = f"unknown field, did you mean {close[0]}?"
+        else:
+            others.append(cut(name))
+    return hints, others
+
+
+def unwrap_workflow(workflow: object) -> object:
+    """The graph itself, where it comes as JSON text, as the body of ComfyUI's /prompt, or as a PNG's metadata."""
+    if isinstance(workflow, str):
+        try:
+            workflow = json.loads(workflow)
+        except (ValueError, RecursionError):
+            return workflow
+    inner = workflow.get("prompt") if isinstance(workflow, dict) and "class_type" not in workflow else None
+    if isinstance(inner, (dict, str)) and not _is_node(inner):
+        return unwrap_workflow(inner)
+    return workflow
+
+
+def _is_node(value: object) -> bool:
+    return isinstance(value, dict) and "class_type" in value
+
+
+def _take(result: Understood, name: str, values: Mapping[str, Any]) -> None:
+    for own, value in values.items():
+        if own in result.fields and result.fields[own] is not None and result.fields[own] != value:
+            result.faults[name] = f"means {own}, which says otherwise: send one of the two"
+            continue
+        result.fields[own] = value
+    shown = " ".join(own if own in PRIVATE else f"{own} {show(value).strip(chr(39))}" for own, value in values.items())
+    result.became[name] = shown
+
+
+def _take_size(result: Understood, name: str, value: object) -> None:
+    found = SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        result.faults[name] = f"must be WIDTHxHEIGHT in pixels, as in 1280x720, got {show(value)}"
+        return
+    _take(result, name, {"width": int(found[1]), "height": int(found[2])})
+
+
+def _take_duration(result: Understood, value: object, default_fps: float) -> None:
+    """Seconds as frames: the model makes 4k + 1, so that 5 s at 24 frames per second are 121."""
+    try:
+        seconds, fps = float(str(value)), float(str(result.fields.get("fps") or default_fps))
+    except ValueError:
+        seconds = fps = -1.0
+    if not 0 < seconds < float("inf") or isinstance(value, bool):
+        result.faults["duration"] = f"must be a number of seconds above 0, got {show(value)}"
+    elif 0 < fps < float("inf") and seconds * fps < 1e6:
+        _take(result, "duration", {"num_frames": round(seconds * fps / 4) * 4 + 1})
+    else:
+        result.faults["duration"] = "is too long, or fps cannot be used"
