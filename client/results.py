@@ -70,9 +70,10 @@ def save_files(job_id: str, answer: Answer, out: Path) -> SavedFiles:
     saved = SavedFiles(job_folder(job_id, out))
     make_folder(saved.folder)
     try:
-        entries = [_save_entry(entry, saved) for entry in answer["outputs"]]
+        entries = [_save_entry(_with_data(entry, answer), saved) for entry in answer["outputs"]]
         record = {**answer, "outputs": entries}
         record.pop("images", None)
+        record.pop("video_url", None)
         (saved.folder / "answer.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot write to {saved.folder}: {error.strerror}; choose another --out") from error
@@ -100,6 +101,16 @@ def describe(reply: Mapping[str, Any], answer: Answer, saved: SavedFiles) -> Ite
     yield "seconds: " + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in timings.items())
     for warning in answer.get("warnings") or []:
         yield f"warning: {one_line(str(warning))}"
+
+
+def _with_data(entry: Mapping[str, Any], answer: Answer) -> Mapping[str, Any]:
+    """The entry with its data, which the answer has in one place only."""
+    if entry.get("encoding") == "video_url":
+        return {**entry, "encoding": "base64", "data": str(answer.get("video_url")).partition(",")[2]}
+    if entry.get("encoding") == "images":
+        named = (image for image in answer.get("images") or () if image.get("filename") == entry.get("filename"))
+        return {**entry, "encoding": "base64", "data": next(named, {}).get("data")}
+    return entry
 
 
 def _save_entry(entry: Mapping[str, Any], saved: SavedFiles) -> dict[str, Any]:

@@ -66,6 +66,20 @@ def told(answer: dict[str, Any], key: str) -> list[Any]:
     return [entry.get(key) for entry in answer["outputs"]]
 
 
+def content(answer: dict[str, Any], number: int = 0) -> bytes:
+    """The bytes of the file with that number, which are in the answer once."""
+    entry = answer["outputs"][number]
+    images = {image["filename"]: image["data"] for image in answer.get("images", ())}
+    places = {"video_url": answer.get("video_url", "").partition(",")[2], "images": images.get(entry["filename"])}
+    text = places.get(entry["encoding"], entry.get("data"))
+    return base64.b64decode(text, validate=True)
+
+
+def contents(answer: dict[str, Any], kind: str = "image") -> list[bytes]:
+    """The bytes of each file of that type, in order."""
+    return [content(answer, number) for number, entry in enumerate(answer["outputs"]) if entry["type"] == kind]
+
+
 def count_frames(video: bytes | Path) -> int:
     """The frames of a video that decode."""
     with av.open(io.BytesIO(video) if isinstance(video, bytes) else str(video)) as container:

@@ -36,9 +36,9 @@ class File(Part):
     )
     mime_type: str = Field(description="Such as `video/mp4`.", examples=["video/mp4", "image/jpeg"])
     quality: int | None = Field(None, description="Only of a JPEG or lossy WebP that the worker wrote.")
-    encoding: Literal["base64", "url", "volume", "images"] = Field(
-        description="How to read `data`, by delivery. `images`: the data is included only once, in `images`, under the "
-        "same filename."
+    encoding: Literal["base64", "url", "volume", "video_url", "images"] = Field(
+        description="Where the data is: in `data` as base64 or as a URL, on the volume at `path`, in `video_url` as a "
+        "data URI, or in `images` under the same filename."
     )
     data: str | None = Field(None, description="The file, or its URL.")
     path: str | None = Field(None, description="Where the file is on the network volume.")
@@ -88,8 +88,12 @@ class Answer(Part):
         "the endpoint changes in the graph (GRAPH_OPTIONS).",
     )
     outputs: list[File] = Field(description="The files: the video first, then the frames in order.")
+    video_url: str | None = Field(
+        None,
+        description="The clip's video: its URL, or a data URI where the reply has the files. Not with workflow.",
+    )
     images: list[NamedImage] | None = Field(
-        None, description="With workflow only: the images once more, as worker-comfyui names them."
+        None, description="With workflow only: the images, as worker-comfyui names them."
     )
     timings: dict[str, float] = Field(
         description="Seconds for prepare, execution (ComfyUI), fetch, check (the video), deliver and total."

@@ -52,10 +52,11 @@ export function python({ base, id, local, input, file }) {
     'if not answer or answer.get("status") != "success":',
     '    raise SystemExit(f"the job failed: {answer}")',
     'for output in answer["outputs"]:',
-    '    if output["encoding"] == "base64":',
-    '        Path(output["filename"]).write_bytes(base64.b64decode(output["data"]))',
+    '    data = answer["video_url"].partition(",")[2] if output["encoding"] == "video_url" else output.get("data")',
+    '    if output["encoding"] in ("base64", "video_url"):',
+    '        Path(output["filename"]).write_bytes(base64.b64decode(data))',
     "    else:",
-    '        print(output["filename"], output.get("data") or output.get("path"))',
+    '        print(output["filename"], data or output.get("path"))',
   );
 }
 
@@ -78,8 +79,9 @@ export function javascript({ base, id, local, input, file }) {
     "}",
     "if (!job.succeeded) throw new Error(job.error ?? job.status);",
     "for (const output of job.output.outputs) {",
-    '  if (output.encoding === "base64") await writeFile(output.filename, output.data, "base64");',
-    "  else console.log(output.filename, output.data ?? output.path);",
+    '  const data = output.encoding === "video_url" ? job.output.video_url.split(",")[1] : output.data;',
+    '  if (["base64", "video_url"].includes(output.encoding)) await writeFile(output.filename, data, "base64");',
+    "  else console.log(output.filename, data ?? output.path);",
     "}",
   );
 }

@@ -13,6 +13,10 @@
 export function filesOf(output) {
   const images = new Map(list(output.images).map((image) => [image.filename, image]));
   return list(output.outputs).map((entry) => {
+    if (entry.encoding === "video_url") {
+      const data = String(output.video_url).split(",")[1] ?? "";
+      return { name: entry.filename, type: entry.type, ...content("base64", entry, data) };
+    }
     const named = entry.encoding === "images" ? images.get(entry.filename) : null;
     const encoding = { base64: "base64", s3_url: "url", volume: "volume" }[named?.type] ?? entry.encoding;
     return { name: entry.filename, type: entry.type, ...content(encoding, entry, named?.data ?? entry.data) };
@@ -45,5 +49,6 @@ export function withoutData(output) {
   const shorten = (entry) => (typeof entry.data === "string" ? { ...entry, data: "..." } : entry);
   const lists = ["outputs", "images"].filter((name) => Array.isArray(output?.[name]));
   if (!lists.length) return output;
-  return { ...output, ...Object.fromEntries(lists.map((name) => [name, output[name].map(shorten)])) };
+  const video = typeof output.video_url === "string" ? { video_url: `${output.video_url.slice(0, 30)}...` } : {};
+  return { ...output, ...video, ...Object.fromEntries(lists.map((name) => [name, output[name].map(shorten)])) };
 }

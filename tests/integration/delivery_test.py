@@ -273,7 +273,7 @@ class TestVolume:
     ) -> None:
         (tmp_path / "outputs").write_text("a file where the folder should be")
         answer = send({"VOLUME_DIR": str(tmp_path)}, delivery="volume", output="video")
-        assert told(answer, "encoding") == ["base64"]
+        assert told(answer, "encoding") == ["video_url"]
         assert "the network volume failed" in failures(answer)[0]
         assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
@@ -281,7 +281,7 @@ class TestVolume:
         with mounted(tmp_path / "volume", "size=64k"):
             answer = send({"VOLUME_DIR": str(tmp_path / "volume")}, delivery="volume", width=256, height=256)
             assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-        assert set(told(answer, "encoding")) == {"base64"}
+        assert set(told(answer, "encoding")) == {"base64", "video_url"}
         assert "the network volume failed: its files cannot be written: No space left" in failures(answer)[0]
 
     def test_a_read_only_volume_is_none(self, send: Send, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ class TestVolume:
 class TestFailingBucket:
     def test_one_that_refuses_connections_is_told_and_the_reply_has_the_clip(self, send: Send) -> None:
         answer = send(bucket_environ(f"http://127.0.0.1:{find_free_port()}"), output="video")
-        assert told(answer, "encoding") == ["base64"]
+        assert told(answer, "encoding") == ["video_url"]
         assert failures(answer) == [
             "the bucket failed: the upload failed with EndpointConnectionError: nothing answers at the endpoint; "
             "the files are in the reply"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from local import engine as preview
-from tests.helpers import count_frames, left_behind
+from tests.helpers import content, contents, count_frames, left_behind
 from worker.errors import ExecutionFailed, ImageRejected, InvalidInput, OutOfMemory, OutputFailed, WorkflowRejected
 
 
@@ -24,8 +24,8 @@ def test_a_picture_becomes_a_video_and_its_frames_in_order(engine, run, small):
     assert answer["status"] == "success"
     assert [output["type"] for output in answer["outputs"]] == ["video"] + ["image"] * 5
     assert [output["filename"] for output in answer["outputs"]][:2] == ["clip.mp4", "frame_0001.jpg"]
-    assert count_frames(base64.b64decode(answer["outputs"][0]["data"])) == 5
-    frame = Image.open(io.BytesIO(base64.b64decode(answer["outputs"][1]["data"])))
+    assert count_frames(content(answer)) == 5
+    frame = Image.open(io.BytesIO(content(answer, 1)))
     assert (answer["width"], answer["height"]) == frame.size == (96, 64)
 
 
@@ -34,7 +34,7 @@ def test_exactly_the_frames_asked_for_come_back(engine, run, small, wanted):
     answer = run(engine, small(num_frames=wanted))
     assert answer["num_frames"] == wanted
     assert len(answer["outputs"]) == 1 + wanted
-    assert count_frames(base64.b64decode(answer["outputs"][0]["data"])) == wanted
+    assert count_frames(content(answer)) == wanted
 
 
 def test_the_owners_request_with_a_picture_of_one_pixel_returns_16_frames(engine, run, picture):
@@ -51,10 +51,7 @@ def test_with_and_without_the_own_frame_saver_the_same_frames_come_in_the_same_o
         fast, slow = run(engine, wanted), run(plain, wanted)
     assert len(fast["outputs"]) == 12
     assert [{**frame, "data": ""} for frame in fast["outputs"]] == [{**frame, "data": ""} for frame in slow["outputs"]]
-    pictures = [
-        [Image.open(io.BytesIO(base64.b64decode(frame["data"]))) for frame in answer["outputs"]]
-        for answer in (fast, slow)
-    ]
+    pictures = [[Image.open(io.BytesIO(data)) for data in contents(answer)] for answer in (fast, slow)]
     assert [picture.size for picture in pictures[0]] == [(96, 64)] * 12
     assert [picture.tobytes() for picture in pictures[0]] == [picture.tobytes() for picture in pictures[1]]
     assert len({picture.tobytes() for picture in pictures[0]}) == 12

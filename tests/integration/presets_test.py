@@ -1,6 +1,5 @@
 """Presets, upscaling and the operator's limits in whole jobs against the preview engine."""
 
-import base64
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from PIL import Image
 
 from local import engine as preview
-from tests.helpers import color_at
+from tests.helpers import color_at, content, contents
 from worker.catalogue import PRESETS
 from worker.errors import InvalidInput, ModelMissing
 
@@ -24,8 +23,7 @@ def engine() -> Iterator[preview.Engine]:
 
 
 def pictures(answer) -> list[Image.Image]:
-    frames = [entry for entry in answer["outputs"] if entry["type"] == "image"]
-    return [Image.open(io.BytesIO(base64.b64decode(entry["data"]))) for entry in frames]
+    return [Image.open(io.BytesIO(data)) for data in contents(answer)]
 
 
 def test_the_answer_tells_what_the_clip_was_made_with(engine, run, small):
@@ -53,7 +51,7 @@ def test_an_upscaled_clip_has_the_size_and_the_frames_that_the_answer_tells(engi
     answer = run(engine, small(upscale="1080p", width=112, height=80, num_frames=6))
     assert (answer["width"], answer["height"], answer["num_frames"]) == (168, 120, 6)
     assert [picture.size for picture in pictures(answer)] == [(168, 120)] * 6
-    with av.open(io.BytesIO(base64.b64decode(answer["outputs"][0]["data"]))) as clip:
+    with av.open(io.BytesIO(content(answer))) as clip:
         assert [(frame.width, frame.height) for frame in clip.decode(video=0)] == [(168, 120)] * 6
     assert answer["settings"]["model"] == PRESETS["balanced"].model
 

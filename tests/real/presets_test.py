@@ -1,12 +1,11 @@
 """Every preset, 1080p and every graph option on a real ComfyUI; skipped where a preset's model files are missing."""
 
-import base64
 import io
 
-import av
 import pytest
 from PIL import Image
 
+from tests.helpers import content, contents, count_frames
 from worker.catalogue import PRESETS
 from worker.errors import ModelMissing
 from worker.input.request import CAN_UPSCALE
@@ -25,12 +24,10 @@ def frames(comfyui, run, small):
             answer = run(comfyui, wanted, graph_options=graph_options)
         except ModelMissing as error:
             pytest.skip(error.message)
-        video, *frames = answer["outputs"]
-        with av.open(io.BytesIO(base64.b64decode(video["data"]))) as clip:
-            assert sum(1 for _ in clip.decode(video=0)) == 6
+        assert count_frames(content(answer)) == 6
         assert answer["warnings"] == []
         assert answer["settings"]["preset"] == wanted.get("preset", "balanced")
-        return [Image.open(io.BytesIO(base64.b64decode(entry["data"]))).convert("RGB") for entry in frames]
+        return [Image.open(io.BytesIO(data)).convert("RGB") for data in contents(answer)]
 
     return run_job
 

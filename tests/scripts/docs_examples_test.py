@@ -82,7 +82,7 @@ def test_the_request_of_the_readme_gets_the_answer_that_it_shows(served: Served,
     assert [report["output"][name] for name in told] == [shown["output"][name] for name in told]
     assert set(report["output"]["timings"]) == set(shown["output"]["timings"])
     for entry, example in zip(report["output"]["outputs"], shown["output"]["outputs"], strict=False):
-        assert entry | {"data": "..."} == example
+        assert ({**entry, "data": "..."} if "data" in entry else entry) == example
     assert len(report["output"]["outputs"]) == 17
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from tests.helpers import color_at, encode, told
+from tests.helpers import color_at, content, encode, told
 from worker.errors import OutputFailed
 from worker.output.file import OutputFile
 from worker.output.reply import Terms, deliver
@@ -57,7 +57,7 @@ def test_the_video_comes_first_and_the_frames_follow_in_order() -> None:
 
 def test_the_bytes_of_the_video_arrive_as_they_were_saved() -> None:
     clip = video()
-    assert data(send([clip])["outputs"][0]) == clip.data
+    assert content(send([clip])) == clip.data
 
 
 def test_frames_show_the_picture_that_was_saved() -> None:
@@ -204,21 +204,22 @@ def test_names_stay_unique_when_suffixes_change() -> None:
     assert told(send(files, frame_format="jpeg"), "filename") == ["a.jpg", "a_2.jpg"]
 
 
-def test_the_images_list_has_the_pictures_in_worker_comfyuis_shape() -> None:
+def test_a_workflows_images_are_once_in_the_reply_in_worker_comfyuis_shape() -> None:
     files = [video(), *frames(2)]
     reply = send(files, frame_format="original", images_list=True)
-    pictures = reply["outputs"][1:]
-    assert reply["images"] == [{"filename": e["filename"], "type": "base64", "data": e["data"]} for e in pictures]
-
-
-def test_data_that_fit_once_only_stand_in_the_images_list_at_full_quality() -> None:
-    files = [video(), *frames(3)]
-    limit = size(send(files, frame_format="original", images_list=True)) - 1
-    reply = send(files, frame_format="original", images_list=True, limit=limit)
-    assert told(reply, "encoding") == ["base64", "images", "images", "images"]
-    assert [data(entry) for entry in reply["images"]] == [file.data for file in files[1:]]
+    assert told(reply, "encoding") == ["base64", "images", "images"]
     assert [entry["filename"] for entry in reply["images"]] == told(reply, "filename")[1:]
-    assert "data" not in reply["outputs"][1]
+    assert [data(entry) for entry in reply["images"]] == [file.data for file in files[1:]]
+    assert not any("data" in entry for entry in reply["outputs"][1:])
+
+
+def test_a_clips_video_is_once_in_the_reply_as_a_data_uri() -> None:
+    clip = video()
+    reply = send([clip, *frames(1)])
+    assert reply["video_url"].startswith("data:video/mp4;base64,")
+    assert content(reply) == clip.data
+    assert "data" not in reply["outputs"][0]
+    assert "video_url" not in send([clip], images_list=True)
 
 
 def test_quality_is_lowered_in_the_images_list_last() -> None:

@@ -27,7 +27,7 @@ class Terms:
     limit: int
     """bytes of the reply's JSON"""
     images_list: bool
-    """Whether worker-comfyui's `images` are added."""
+    """As in worker-comfyui, images are in `images`; otherwise the video is in `video_url`, as the Vercel AI SDK has it."""
 
     @property
     def ladder(self) -> Sequence[Encoding]:
@@ -38,9 +38,9 @@ class Terms:
 def deliver(files: Sequence[OutputFile], answer: dict[str, Any], terms: Terms) -> dict[str, Any]:
     """Complete `answer` with `outputs` (videos first) so that the reply fits its terms.
 
-    Files that have the format already keep their bytes. Where the data do not fit twice beside `images`, an entry of
-    `outputs` says "encoding": "images" and its data are there, under its filename. Every loss is told in `warnings`;
-    raises OutputFailed, with sizes, when nothing fits.
+    Files that have the format already keep their bytes. Each is in the reply once: the clip's video as a data URI in
+    `video_url`, a workflow's images in `images` under their filename; their entries of `outputs` say so under
+    "encoding". Every loss is told in `warnings`; raises OutputFailed, with sizes, when nothing fits.
     """
     ordered = sorted(files, key=lambda file: file.kind != "video")
     for chosen, loss in _choose(ordered, terms.output):
@@ -93,6 +93,8 @@ def refer(
     if terms.images_list:
         pictures = [(file.filename, place) for file, place in placed if file.kind == "image"]
         reply["images"] = [{"filename": filename, **place.image()} for filename, place in pictures]
+    elif sent and sent[0].kind == "video" and placed[0][1].url:
+        reply["video_url"] = placed[0][1].url
     if (size := len(json.dumps({"output": reply}, ensure_ascii=False).encode())) > terms.limit:
         raise OutputFailed(f"the list of {len(sent)} files has {_mb(size)}, and the reply may have {_mb(terms.limit)}")
     return reply
@@ -136,10 +138,9 @@ def _fit(files: list[OutputFile], answer: dict[str, Any], loss: str, terms: Term
             continue
         sent = encode_all(files, encoding, fallback=not first)
         told = [text for text in (loss, "" if first else _tell_quality(files, sent, terms.limit)) if text]
-        for shared in (False, True) if terms.images_list and first else (terms.images_list,):
-            draft = _Draft(answer, sent, told, images_list=terms.images_list, shared=shared)
-            if draft.measure() <= terms.limit:
-                return draft.complete()
+        draft = _Draft(answer, sent, told, images_list=terms.images_list)
+        if draft.measure() <= terms.limit:
+            return draft.complete()
         if not any(file.still for file in files):
             break
         if first and as_saved:  # until here nothing had to be decoded
@@ -150,40 +151,35 @@ def _fit(files: list[OutputFile], answer: dict[str, Any], loss: str, terms: Term
 class _Draft:
     """A reply without its data: measured first, and completed only if it fits."""
 
-    def __init__(
-        self, answer: dict[str, Any], files: list[OutputFile], told: list[str], *, images_list: bool, shared: bool
-    ) -> None:
-        outputs: list[dict[str, Any]] = []
-        images: list[dict[str, Any]] = []
-        self._slots: list[tuple[bytes, list[dict[str, Any]]]] = []
+    def __init__(self, answer: dict[str, Any], files: list[OutputFile], told: list[str], *, images_list: bool) -> None:
+        self._reply = {**answer, "outputs": [], "warnings": [*answer.get("warnings", ()), *told]}
+        if images_list:
+            self._reply["images"] = []
+        self._slots: list[tuple[bytes, dict[str, Any], str]] = []
         for file, filename in zip(files, name_uniquely(file.filename for file in files), strict=True):
             entry = _describe(replace(file, filename=filename))
-            holders = []
+            self._reply["outputs"].append(entry)
             if images_list and file.kind == "image":
-                images.append({"filename": filename, "type": "base64", "data": ""})
-                holders.append(images[-1])
-            if holders and shared:
                 entry["encoding"] = "images"
+                self._reply["images"].append({"filename": filename, "type": "base64", "data": ""})
+                self._slots.append((file.data, self._reply["images"][-1], "data"))
+            elif file.kind == "video" and not images_list and "video_url" not in self._reply:
+                entry["encoding"] = "video_url"
+                self._reply["video_url"] = f"data:{file.mime_type};base64,"
+                self._slots.append((file.data, self._reply, "video_url"))
             else:
                 entry |= {"encoding": "base64", "data": ""}
-                holders.append(entry)
-            outputs.append(entry)
-            self._slots.append((file.data, holders))
-        self._reply = {**answer, "outputs": outputs, "warnings": [*answer.get("warnings", ()), *told]}
-        if images_list:
-            self._reply["images"] = images
+                self._slots.append((file.data, entry, "data"))
 
     def measure(self) -> int:
         """The bytes that the SDK would post; base64 text stands in JSON as it is."""
         frame = json.dumps({"output": self._reply}, ensure_ascii=False).encode()
-        return len(frame) + sum(len(holders) * 4 * ((len(data) + 2) // 3) for data, holders in self._slots)
+        return len(frame) + sum(4 * ((len(data) + 2) // 3) for data, _, _ in self._slots)
 
     def complete(self) -> dict[str, Any]:
         """The reply with its data."""
-        for data, holders in self._slots:
-            text = base64.b64encode(data).decode()
-            for holder in holders:
-                holder["data"] = text
+        for data, holder, key in self._slots:
+            holder[key] += base64.b64encode(data).decode()
         return self._reply
 
 
