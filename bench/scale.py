@@ -7,6 +7,7 @@ and the first at once where there is none. Options with several comma-separated 
 """
 
 import argparse
+import functools
 import heapq
 import itertools
 import math
@@ -45,7 +46,7 @@ class Load:
 
     def clips(self, count: int, seed: int) -> list["Clip"]:
         """So many clips; a seed always gives the same ones."""
-        chance, at, made = random.Random(seed), 0.0, list[Clip]()
+        chance, at, made = random.Random(seed), 0.0, list[Clip]()  # noqa: S311 (no secret)
         while len(made) < count:
             at += chance.expovariate(self.rate / self.burst / 3600)
             size = 1
@@ -219,12 +220,20 @@ def table(given: Sequence[tuple[Endpoint, Load]], count: int) -> Iterator[str]:
         for both in ({**vars(load), **vars(endpoint)} for endpoint, load in given)
     ]
     shown = [name for name in cells[0] if len({row[name] for row in cells}) > 1]
-    rows = [
-        {name: cell[name] for name in shown} | row(*both, count) for cell, both in zip(cells, given, strict=True)
-    ]
+    rows = [{name: cell[name] for name in shown} | row(*both, count) for cell, both in zip(cells, given, strict=True)]
     yield "| " + " | ".join(rows[0]) + " |"
     yield "| " + " | ".join("---" for _ in rows[0]) + " |"
     yield from ("| " + " | ".join(each.values()) + " |" for each in rows)
+
+
+def _read_list(kind: type, text: str) -> list[Any]:
+    try:
+        values = [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: must be comma-separated numbers") from None
+    if kind is str and not set(values) <= {"count", "delay"}:
+        raise argparse.ArgumentTypeError(f"{text}: must be count, delay, or both with a comma between")
+    return values
 
 
 def main() -> None:
@@ -234,13 +243,8 @@ def main() -> None:
     )
     known = [*fields(Load), *fields(Endpoint)]
     for one in known:
-        kind = type(one.default)
-        parser.add_argument(
-            f"--{one.name}",
-            type=lambda text, kind=kind: [kind(part) for part in text.split(",")],
-            default=[one.default],
-            help=one.metadata["help"],
-        )
+        read = functools.partial(_read_list, type(one.default))
+        parser.add_argument(f"--{one.name}", type=read, default=[one.default], help=one.metadata["help"])
     parser.add_argument("--clips", type=int, default=5000, help="how many are simulated for each row")
     options = parser.parse_args()
     given = []

@@ -13,7 +13,8 @@ import requests
 
 from bench.scale import Clip, Endpoint, Load, simulate
 from local import endpoint as platform
-from tests.worker_process import FINAL, UNCHECKED, wait_until
+from tests.helpers import wait_until
+from tests.worker_process import FINAL, UNCHECKED
 
 WORKERS = 3
 WORKER = """
