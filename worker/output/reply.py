@@ -27,7 +27,7 @@ class Terms:
     limit: int
     """bytes of the reply's JSON"""
     images_list: bool
-    """As in worker-comfyui, images are in `images`; otherwise the video is in `video_url`, as the Vercel AI SDK has it."""
+    """As in worker-comfyui, images are in `images`; otherwise the video is in `video_url`, as for the Vercel AI SDK."""
 
     @property
     def ladder(self) -> Sequence[Encoding]:
