@@ -108,8 +108,8 @@ def _with_data(entry: Mapping[str, Any], answer: Answer) -> Mapping[str, Any]:
     if entry.get("encoding") == "video_url":
         return {**entry, "encoding": "base64", "data": str(answer.get("video_url")).partition(",")[2]}
     if entry.get("encoding") == "images":
-        named = (image for image in answer.get("images") or () if image.get("filename") == entry.get("filename"))
-        return {**entry, "encoding": "base64", "data": next(named, {}).get("data")}
+        images = {image.get("filename"): image.get("data") for image in answer.get("images") or ()}
+        return {**entry, "encoding": "base64", "data": images.get(entry.get("filename"))}
     return entry
 
 

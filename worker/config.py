@@ -189,6 +189,13 @@ class Settings(Shared):
     max_image_pixels: Annotated[float, InBytes] = setting(
         "MAX_IMAGE_MEGAPIXELS", 64, "the largest image, width times height", unit="megapixels", ge=0.001, le=1000
     )
+    progress: bool = setting(
+        "PROGRESS",
+        True,
+        "0: no progress is sent while a job runs, for clients that take any output for the result",
+        allowed="0 or 1",
+        shown="1",
+    )
     concurrency: int = setting(
         "WORKER_CONCURRENCY",
         1,

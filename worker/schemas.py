@@ -110,6 +110,7 @@ class Progress(Part):
     node: str = Field(description="The title of the node that runs.")
     step: int | None = Field(None, description="The step that the node is at, where it counts steps.")
     steps: int | None = Field(None, description="How many steps the node has.")
+    images: list[NamedImage] | None = Field(None, description="With workflow: empty until the job has ended.")
     eta_seconds: float | None = Field(None, description="Seconds left, from the second step on.")
 
 

@@ -113,7 +113,7 @@ class Reporter:
 
 async def send_progress(event: dict[str, Any], progress: dict[str, Any]) -> None:
     """Tell the queue, if there is one, and return once it knows."""
-    if config.load().has_queue:
+    if config.load().has_queue and config.load().progress:
         from runpod.http_client import AsyncClientSession
         from runpod.serverless.modules.rp_http import send_result
 

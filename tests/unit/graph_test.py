@@ -331,3 +331,33 @@ def test_no_graph_whatever_reads_or_writes_outside_or_yields_another_error(
         assert prefix.startswith("job/")
         assert not leaves_folder(prefix)
         assert max(len(part.encode()) for part in prefix.split("/")) < 200
+
+
+IMAGE = {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}
+
+
+def saving(**inputs: Any) -> Node:
+    return {**IMAGE, "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a", **inputs}}}
+
+
+def test_a_link_to_a_node_that_is_not_there_names_the_input_and_both_nodes() -> None:
+    with pytest.raises(WorkflowRejected, match=r"node 2 \(SaveImage\): images comes from node 99, which the workflow"):
+        adapted(saving(images=["99", 0]))
+
+
+def test_an_image_annotated_with_its_folder_is_the_uploaded_one() -> None:
+    graph = saving()
+    graph["1"]["inputs"]["image"] = "a.png [input]"
+    assert adapted(graph, {"a.png": "job/a.png"}).nodes["1"]["inputs"]["image"] == "job/a.png"
+
+
+def test_a_models_name_from_windows_is_the_one_that_comfyui_lists() -> None:
+    graph = saving() | {
+        "3": {"class_type": "LoraLoader", "inputs": {"lora_name": "style\\ink.safetensors", "text": "a\\b"}}
+    }
+    assert adapted(graph).nodes["3"]["inputs"] == {"lora_name": "style/ink.safetensors", "text": "a\\b"}
+
+
+def test_a_value_that_json_does_not_have_names_its_node_and_input() -> None:
+    with pytest.raises(WorkflowRejected, match=r"node 2 \(SaveImage\): scale holds a value .* NaN"):
+        adapted(saving(scale=[1, float("nan")]))

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import socket
+import textwrap
 import threading
 import time
 import zlib
@@ -84,7 +85,7 @@ def test_every_form_of_base64_gives_the_same_bytes(source: str) -> None:
     [
         ("", "is empty"),
         ("data:image/png;base64,", "is empty"),
-        ("/home/me/photo.png", "neither base64, nor a data URI, nor an http"),
+        ("/home/me/photo.png", "send the file itself"),
         ("ftp://example.com/photo.png", "neither base64, nor a data URI, nor an http"),
         ("data:image/svg+xml,%3Csvg/%3E", 'without ";base64,"'),
         (TEXT[: len(TEXT) // 4 * 4 - 3], "neither base64"),
@@ -101,8 +102,8 @@ def test_text_that_is_no_picture_at_all_is_named(source: str, words: str) -> Non
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"\0\0\0\x20ftypheic" + bytes(99), "HEIC"),
         (b"\0\0\0\x20ftypisom" + bytes(99), "a video"),
-        (b"hello", "no picture that can be read (5 bytes)"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture that can be read"),
+        (b"hello", "not a readable image (5 bytes)"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a readable image"),
     ],
 )
 def test_other_files_are_called_by_their_name(data: bytes, words: str) -> None:
@@ -420,3 +421,64 @@ def test_a_redirect_to_a_local_file_is_refused_without_its_query_in_the_log(
         assert "cannot be fetched from that address" in refusal(f"{site}/moved-to-file")
     assert "file:///etc/passwd" in caplog.text
     assert "HIDDEN" not in caplog.text
+
+
+TEXT = base64.b64encode(PNG).decode()
+LINES = textwrap.wrap(TEXT, 76)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f" \n{TEXT}\n ",
+        f'"{TEXT}"',
+        f"'{TEXT}'",
+        f"b'{TEXT}'",
+        f"base64,{TEXT}",
+        f"image/png;base64,{TEXT}",
+        f"data:base64,{TEXT}",
+        f"DATA:image/png;charset=utf-8;BASE64,{TEXT}",
+        "\r\n".join(LINES),
+        "\\n".join(LINES),
+        " ".join(LINES),
+        TEXT.replace("+", " "),
+        quote(TEXT, safe=""),
+        TEXT.replace("/", "\\/"),
+        TEXT.rstrip("="),
+        TEXT.translate({ord("+"): "-", ord("/"): "_"}),
+        "\ufeff" + TEXT,
+    ],
+    ids=range(17),
+)
+def test_base64_that_was_damaged_on_its_way_is_healed(text: str) -> None:
+    assert read(text).data == PNG
+
+
+@pytest.mark.parametrize(
+    "path", ["photo.png", "C:\\Users\\me\\photo.jpg", "./in/my photo.jpeg", "~/a.webp", "/loras/a.png"]
+)
+def test_a_path_is_named_as_one(path: str) -> None:
+    assert "cannot read your files" in refusal(path)
+
+
+def test_a_url_with_a_space_says_so() -> None:
+    assert "%20" in refusal("https://example.org/my photo.png")
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"%PDF-1.7", "a PDF"),
+        (b"PK\x03\x04", "an archive"),
+        (b"ID3\x04", "a sound"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "a sound"),
+        (b"\0\0\0 ftypmp42", "a video"),
+        (b"\0\0\0 ftypheic", "a HEIC photo"),
+        (b'{"error": "no"}', "JSON"),
+        (b"8BPS", "a Photoshop file"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+    ],
+    ids=str,
+)
+def test_kinds_of_files_that_are_no_image_are_told_apart(start: bytes, kind: str) -> None:
+    assert f"is {kind}" in refusal(start + b"\0" * 40)

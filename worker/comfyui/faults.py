@@ -35,6 +35,7 @@ def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
     else:
         error = answer.get("error", {})
         text = " ".join(str(part) for part in (error.get("message"), error.get("details")) if part)
+    text = "; ".join((text, *graph.warnings))  # an image that is not there may have been sent under another name
     return WorkflowRejected(f"ComfyUI refuses the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
 
 
@@ -79,6 +80,11 @@ def _describe(errors: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for error in errors:
         extra = error.get("extra_info", {})
         reason = f"{error['message']}: {error.get('details', '')}".rstrip(": ")
+        if error["type"].startswith("exception"):  # its text is Python's, for who knows ComfyUI's code
+            log.warning("ComfyUI's check failed: %s", _cut(reason, SHOWN_CHARACTERS))
+            reason = (
+                "ComfyUI cannot check this node: a value or link of its inputs, or of a node before it, does not fit"
+            )
         allowed = _allowed(extra.get("input_config"))
         fault = {"input": extra.get("input_name"), "type": error["type"], "reason": _cut(reason, SHOWN_CHARACTERS)}
         if error["type"] == "value_not_in_list":

@@ -78,7 +78,8 @@ def execute(
     def note(event: Event) -> None:
         scope.own(event.files)  # history has no files of a prompt that fails
         if news := progress.update(event):
-            report(news)
+            # Clients of worker-comfyui (SillyTavern) look for images[0] in whatever output there is.
+            report(news if prompt.graph.own else {**news, "images": []})
 
     with Events(comfyui.url, client_id) as events:
         try:

@@ -27,6 +27,8 @@ FILE_INPUTS = {
 }
 # ComfyUI reads a file's name that ends so from another folder than its input folder.
 OTHER_FOLDERS = ("[output]", "[temp]")
+OWN_FOLDER = " [input]"
+MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 FOLDER_INPUTS = ("path", "directory", "folder", "folder_name", "output_path", "output_dir", "custom_path", "save_path")
 # What these make goes to the temp folder or a socket, which no answer is made from.
 PREVIEWS = ("PreviewImage", "PreviewAny", "PreviewAudio", "MaskPreview", "SaveImageWebsocket")
@@ -56,6 +58,8 @@ def adapt(
     for node_id, node in nodes.items():
         _check_paths(node_id, node)
     warnings += _place_savers(nodes, prefix)
+    for node_id, node in nodes.items():
+        _check_links(node_id, node, nodes)
     _check_something_is_saved(nodes)
     return Graph(nodes, warnings=tuple(warnings))
 
@@ -73,9 +77,42 @@ def _checked_copy(workflow: dict[str, Any]) -> dict[str, Any]:
         _check_node(node_id, node)
     try:
         copy: dict[str, Any] = json.loads(json.dumps(workflow, allow_nan=False))
-    except (ValueError, TypeError) as error:
-        raise WorkflowRejected("workflow: holds a value that JSON does not have, such as NaN") from error
+    except (ValueError, TypeError):
+        raise _find_no_json(workflow) from None
+    for node in copy.values():
+        node["inputs"] = {name: _put_right(value) for name, value in node["inputs"].items()}
     return copy
+
+
+def _find_no_json(workflow: Mapping[str, Any]) -> WorkflowRejected:
+    """Which node has the value that JSON does not have."""
+    for node_id, node in workflow.items():
+        for name, value in node["inputs"].items():
+            if not _is_json(value):
+                fault = f"{cut(str(name))} holds a value that JSON does not have, such as NaN or Infinity"
+                return _rejected(node_id, node, fault, cut(str(name)))
+    return WorkflowRejected("workflow: holds a value that JSON does not have, such as NaN or Infinity")
+
+
+def _is_json(value: object) -> bool:
+    try:
+        return bool(json.dumps(value, allow_nan=False))
+    except (ValueError, TypeError):
+        return False
+
+
+def _put_right(value: object) -> object:
+    """A model's name as Windows writes it, as ComfyUI on Linux lists it."""
+    if isinstance(value, str) and "\\" in value and value.lower().endswith(MODEL_SUFFIXES):
+        return value.replace("\\", "/")
+    return value
+
+
+def _check_links(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any]) -> None:
+    for name, value in node["inputs"].items():
+        if _is_link(value) and value[0] not in nodes:
+            fault = f"{cut(name)} comes from node {cut(value[0])}, which the workflow does not have"
+            raise _rejected(node_id, node, fault, name)
 
 
 def _is_deeper(value: object, levels: int) -> bool:
@@ -103,9 +140,12 @@ def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name:
     """Put the uploaded pictures where the graph names them; returns warnings."""
     unused, loaders = set(uploads), 0
     for node in nodes.values():
-        named = {
-            name: value for name, value in node["inputs"].items() if _is_file(node, name, value) and value in uploads
+        files = {
+            name: value.removesuffix(OWN_FOLDER)
+            for name, value in node["inputs"].items()
+            if _is_file(node, name, value)
         }
+        named = {name: value for name, value in files.items() if value in uploads}
         node["inputs"].update({name: uploads[value] for name, value in named.items()})
         unused -= set(named.values())
         if image_name and node["class_type"] in IMAGE_LOADERS and "image" not in named:
@@ -119,7 +159,7 @@ def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name:
 def _is_file(node: dict[str, Any], name: str, value: object) -> bool:
     # A text that happens to equal an image's name is told from a file by the missing suffix.
     known = name == FILE_INPUTS.get(node["class_type"])
-    return isinstance(value, str) and (known or bool(PurePosixPath(value).suffix))
+    return isinstance(value, str) and (known or bool(PurePosixPath(value.removesuffix(OWN_FOLDER)).suffix))
 
 
 def _check_paths(node_id: str, node: dict[str, Any]) -> None:
