@@ -1,20 +1,27 @@
 """The Python and the JavaScript SDK, unchanged, as clients of the local endpoint, with handler.py behind it."""
 
 import asyncio
+import base64
+import io
 import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import av
 import pytest
 import runpod
 
 from local import engine as preview
-from tests.helpers import small_job, wait_until
+from tests.helpers import gradient, small_job, wait_until
 from tests.javascript_modules import javascript_modules
 from tests.worker_process import Worker, worker_at
+
+ROOT = Path(__file__).parents[2]
+SIDES = {"width": 512, "height": 512, "crop": "disabled"}
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +81,45 @@ def test_the_asyncio_client_runs_follows_and_cancels_jobs(client: Any) -> None:
     asyncio.run(use_client())
 
 
+def run_script(name: str, worker: Worker, **environ: str) -> dict[str, Any]:
+    """What a script of tests/javascript tells in its last line."""
+    where = {"ENDPOINT_ID": "any", "RUNPOD_ENDPOINT_BASE_URL": f"{worker.endpoint.url}/v2"}
+    command = ["node", str(javascript_modules() / name)]
+    done = subprocess.run(
+        command, env={**os.environ, **where, **environ}, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # above it the packages' own lines
+    return told
+
+
+def test_the_vercel_ai_sdk_gets_a_video_of_the_size_and_length_it_asks_for(worker: Worker) -> None:
+    found = run_script("ai_sdk.mjs", worker, IMAGE=str(ROOT / "examples" / "rocket.jpg"))
+    assert (found["count"], found["mediaType"]) == (1, "video/mp4")
+    with av.open(io.BytesIO(base64.b64decode(found["base64"]))) as video:
+        frames = list(video.decode(video=0))
+    assert [(frame.width, frame.height) for frame in frames] == [(320, 240)] * 9
+
+
+def test_a_client_that_takes_any_output_for_the_result_waits_for_its_image(worker: Worker) -> None:
+    """SillyTavern's loop: twice a second, whatever the status, `output.images[0]`."""
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "ImageScale", "inputs": {"image": ["1", 0], "upscale_method": "area", **SIDES}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "a"}},
+    }
+    job_id = worker.submit({"workflow": graph, "images": [{"name": "a.png", "image": gradient()}]})
+    while True:
+        output = worker.status(job_id).get("output")
+        if image := output and next(iter(output["images"]), None):
+            break
+    assert base64.b64decode(image["data"])[:4] == b"\x89PNG"
+
+
 @pytest.fixture(scope="module")
 def found(worker: Worker) -> dict[str, Any]:
     """What each call of tests/javascript/sdk.mjs brought."""
-    environ = {
-        **os.environ,
-        "RUNPOD_API_KEY": "any key",
-        "ENDPOINT_ID": "any",
-        "RUNPOD_ENDPOINT_BASE_URL": f"{worker.endpoint.url}/v2",
-        "JOB_INPUT": json.dumps(small_job()),
-    }
-    command = ["node", str(javascript_modules() / "sdk.mjs")]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-    brought: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # above it the SDK's own lines
-    return brought
+    return run_script("sdk.mjs", worker, RUNPOD_API_KEY="any key", JOB_INPUT=json.dumps(small_job()))
 
 
 @pytest.mark.parametrize(
