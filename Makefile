@@ -52,6 +52,9 @@ bench: .venv/dev ## what the worker adds to ComfyUI's own time, and its cold sta
 	@$(PY) -m bench.overhead
 	@$(PY) -m bench.cold_start
 
+hooks: .venv/dev ## the fast checks run before each of your commits
+	@.venv/bin/pre-commit install
+
 coverage: .venv/dev ## which lines of the worker tests/unit runs; half as slow again as without
 	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit --cov=worker --cov=handler --cov-report=term:skip-covered
 
@@ -69,4 +72,4 @@ lock: ## requirements/*.txt anew from requirements/*.in
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-.PHONY: help run serve comfyui test check soak fuzz bench coverage docs lock
+.PHONY: help run serve comfyui test check soak fuzz bench hooks coverage docs lock
