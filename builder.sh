@@ -87,9 +87,10 @@ write_log() {
 run_comfyui() {
   local extra
   read -ra extra <<<"$COMFYUI_ARGS"
+  [[ ${API_NODES:-0} == 1 ]] || extra=(--disable-api-nodes "${extra[@]}")
   cd "$COMFYUI_DIR" || exit 1 # its caller switches set -e off
   exec "$COMFYUI_PYTHON" -u main.py --listen "$COMFYUI_LISTEN" --port "$COMFYUI_PORT" \
-    --disable-metadata --disable-api-nodes "${extra[@]}" > >(write_log) 2>&1
+    --disable-metadata "${extra[@]}" > >(write_log) 2>&1
 }
 
 # usage: follow PID; its status when it ends; it is ended when COMMAND does: outside a container nothing else would

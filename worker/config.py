@@ -219,6 +219,20 @@ class Settings(Shared):
         shown="a list in `worker/config.py`",
     )
 
+    api_nodes: bool = setting(
+        "API_NODES",
+        False,
+        "1: workflows may use ComfyUI's API nodes, which send images and prompts to other companies and cost credits",
+        allowed="0 or 1",
+        shown="0",
+    )
+    comfy_org_api_key: Text = setting(
+        "COMFY_ORG_API_KEY",
+        "",
+        "pays for API nodes where a request brings no key of its own",
+        secret=True,
+    )
+
     # Files and where they go
     reply_limit: Annotated[float, InBytes] = setting(
         "REPLY_LIMIT_MB",

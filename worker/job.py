@@ -37,7 +37,8 @@ def run(
                 request = parse(job.get("input"), settings)
                 delivery = Delivery(job, request, settings, cancelled)
                 plan = prepare(request, comfyui, scope, settings, ends)
-            prompt = Prompt(str(uuid.uuid4()), plan.graph)
+            api_key = (request.comfy_org_api_key or settings.comfy_org_api_key) if settings.api_nodes else ""
+            prompt = Prompt(str(uuid.uuid4()), plan.graph, api_key)
             with times("execution"):
                 saved = execute(comfyui, prompt, ends, scope, report)
             with scope.keeping(delivery.name):

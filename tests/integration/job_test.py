@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import requests
 from PIL import Image
 
 from local import engine as preview
@@ -116,6 +117,22 @@ class TestCallersWorkflow:
             },
             "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "mine"}},
         }
+
+    def test_progress_of_a_workflow_has_a_list_of_images_for_clients_that_look_there(self, engine, run, picture, graph):
+        seen = []
+        run(engine, {"workflow": graph, "images": [{"name": "mine.png", "image": picture()}]}, report=seen.append)
+        assert seen
+        assert all(progress["images"] == [] for progress in seen)
+
+    def test_a_key_for_api_nodes_goes_with_the_prompt_where_the_operator_allows_it(self, run, picture, graph):
+        images = [{"name": "mine.png", "image": picture()}]
+        wanted = {"workflow": graph, "images": images, "comfy_org_api_key": "comfy-key"}
+        with preview.start() as engine:
+            with pytest.raises(InvalidInput, match="API_NODES"):
+                run(engine, wanted)
+            answer = run(engine, wanted, api_nodes=True)
+            assert "comfy-key" not in requests.get(f"{engine.url}/history", timeout=10).text
+        assert "comfy-key" not in json.dumps(answer)
 
     def test_worker_comfyuis_request_is_answered_in_its_shape_too(self, engine, run, picture, graph):
         answer = run(engine, {"workflow": graph, "images": [{"name": "mine.png", "image": picture()}]})

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,6 +38,8 @@ class Prompt:
 
     id: str
     graph: Graph
+    api_key: str = field(default="", repr=False)
+    """Pays for ComfyUI's API nodes; ComfyUI keeps it out of its history."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class ComfyUI:
 
         ComfyUI runs the sound part of a graph that is partly broken; the caller must `stop` the prompt after any error.
         """
-        body = {"prompt": prompt.graph.nodes, "prompt_id": prompt.id, "client_id": client_id}
+        body: dict[str, Any] = {"prompt": prompt.graph.nodes, "prompt_id": prompt.id, "client_id": client_id}
+        if prompt.api_key:
+            body["extra_data"] = {"api_key_comfy_org": prompt.api_key}
         response = self._request("POST", "/prompt", json=body, allow=400)
         answer = response.json()
         if response.status_code == 400 or answer.get("node_errors"):

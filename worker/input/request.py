@@ -309,6 +309,8 @@ def parse(job_input: object, settings: Settings) -> Request:
     fields = understood.fields if "workflow" in given else _with_preset(understood.fields, settings.default_preset)
     hints, unknown = names.find_unknown(fields.keys() - Request.model_fields.keys(), Request.model_fields.keys())
     found = _find_faults(fields) | understood.faults | hints
+    if "comfy_org_api_key" in fields and not settings.api_nodes:
+        found["comfy_org_api_key"] = "cannot be used: this endpoint runs no API nodes (its operator sets API_NODES=1)"
     fields = {name: value for name, value in fields.items() if name in Request.model_fields}
     fields.setdefault("num_frames", min(Request.model_fields["num_frames"].default, settings.max_frames))
     warnings += [f"{', '.join(unknown)}: unknown, ignored"] if unknown else []
