@@ -52,8 +52,9 @@ def check_packages(place: Place) -> Iterator[Finding]:
 
     lines = place.lock.read_text(encoding="utf-8").splitlines()
     locked = [Requirement(line.rstrip(" \\")) for line in lines if line and line[0] not in " #-"]
-    needed = [package for package in locked if package.marker is None or package.marker.evaluate()]
-    faults = [fault for package in needed if (fault := _compare(package))]
+    # One with extras stands twice.
+    needed = {package.name: package for package in locked if package.marker is None or package.marker.evaluate()}
+    faults = [fault for package in needed.values() if (fault := _compare(package))]
     if faults:
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         found = f"{len(faults)} of {len(needed)} differ from {place.lock.name}: {', '.join(faults[:SHOWN])}{more}"

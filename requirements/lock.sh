@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
-# Makes *.txt from *.in: every package with its version and hashes, for Python 3.10 and later on any system.
+# Makes *.txt from *.in: every package with its version and hashes, for Python 3.10 and later on any system, and one
+# version for all of them (--fork-strategy fewest): a version that only some Pythons get is one that few tests see.
 # usage: requirements/lock.sh [UV_OPTION...]    pinned versions stay unless asked: --upgrade, --upgrade-package NAME
 set -Eeuo pipefail
 
 # usage: lock NAME [UV_OPTION...]    NAME.in -> NAME.txt
 lock() {
-  uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+  uv pip compile --quiet --universal --python-version 3.10 --fork-strategy fewest --no-strip-extras --generate-hashes \
     --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
     "$1.in" --output-file "$1.txt" "${@:2}"
+  repeat_without_extras "$1.txt"
+}
+
+# usage: repeat_without_extras FILE; adds NAME==VERSION for each NAME[EXTRA]==VERSION: older pips ask for both
+repeat_without_extras() {
+  awk '/^[^ ]/ { plain = sub(/\[[^]]*\]/, "") } plain' "$1" >"$1.plain"
+  cat "$1.plain" >>"$1"
+  rm "$1.plain"
 }
 
 main() {

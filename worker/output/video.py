@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import av
-from av.error import FFmpegError
+from av.error import DecoderNotFoundError, FFmpegError
 
 from worker.errors import OutputFailed
 from worker.output.file import OutputFile
@@ -104,6 +104,8 @@ def inspect(file: OutputFile) -> Video:
 
 def _decode(container: Any) -> Video:
     stream = container.streams.video[0]
+    if stream.codec_context is None:  # with which PyAV before 18 ends the process
+        raise DecoderNotFoundError(0, "no decoder for this codec")
     stream.thread_type = "AUTO"
     step = max(1, stream.frames // _SAMPLES)
     frames = 0
