@@ -1,19 +1,25 @@
 # syntax=docker/dockerfile:1
 # The worker's image: ComfyUI at one commit in its own environment, the worker in another one, without torch.
-# docker build .                          CUDA 12.4: GPUs up to Hopper, drivers from 550
-# docker build --build-arg CUDA=cu128 .   CUDA 12.8: Blackwell too, drivers from 570
-ARG CUDA=cu124
+# docker build .                          CUDA 12.8: hosts whose driver has CUDA 12.4 or later
+# docker build --build-arg CUDA=cu130 .   CUDA 13.0: hosts whose driver has CUDA 13.0 or later
+ARG CUDA=cu128
 
-# NVIDIA's smallest variants: torch's wheels bring the CUDA libraries, so the base adds the driver's requirements only.
-FROM nvidia/cuda:12.4.1-base-ubuntu22.04 AS base-cu124
-FROM nvidia/cuda:12.8.1-base-ubuntu22.04 AS base-cu128
+# Not NVIDIA's images: torch's wheels bring the CUDA libraries, and what those images add stands in the way. They ask for
+# their own CUDA release, where an older driver of the same major version runs its programs
+# (https://docs.nvidia.com/deploy/cuda-compatibility/), and with such a driver the container runtime would mount their
+# cuda-compat, which GeForce GPUs refuse (error 804, https://github.com/NVIDIA/nvidia-docker/issues/1515).
+FROM ubuntu:24.04 AS base-cu128
+ENV NVIDIA_REQUIRE_CUDA="cuda>=12.4"
+FROM ubuntu:24.04 AS base-cu130
+ENV NVIDIA_REQUIRE_CUDA="cuda>=13.0"
 
 # hadolint ignore=DL3006 # both bases have a version
 FROM base-${CUDA} AS system
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # hadolint ignore=DL3008 # the archive keeps only the latest version of each package
 RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 python3-distutils tini \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 tini \
     && apt-get clean \
     && python3 --version && tini --version
 
@@ -30,7 +36,7 @@ ARG CUDA
 COPY requirements/install_comfyui.sh requirements/comfyui-${CUDA}.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     /build/install_comfyui.sh environment /opt/comfyui-venv /build/comfyui-${CUDA}.txt
-# Unset, they are the script's: release 0.8.0.
+# Unset, they are the script's: release 0.33.0.
 ARG COMFYUI_REPOSITORY
 ARG COMFYUI_COMMIT
 RUN /build/install_comfyui.sh tree /comfyui /opt/comfyui-venv && rm -rf /comfyui/.git /comfyui/user

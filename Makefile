@@ -7,7 +7,7 @@ FRAMES ?= 25
 SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run tests/browser/install_chromium.sh
 # Tests wait for processes more than they work; files that take long come first.
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
-COMFYUI_CUDA ?= cu124
+COMFYUI_CUDA ?= cu128
 COMFYUI_ARGS ?= $(if $(shell command -v nvidia-smi),,--cpu)
 
 help: ## this list

@@ -1,6 +1,5 @@
-# docker buildx bake            the image for CUDA 12.4: torch 2.6.0, GPUs up to Hopper (RTX 4090, L40S, H100), drivers from 550
-# docker buildx bake cu128      for CUDA 12.8: torch 2.9.1, the stable release of ComfyUI 0.8.0's time; adds Blackwell
-#                               (RTX 5090, RTX PRO 6000, B200), which torch 2.6.0 has no kernels for; drivers from 570
+# docker buildx bake            the image for CUDA 12.8: torch 2.10.0, hosts with CUDA 12.4 or later
+# docker buildx bake cu130      for CUDA 13.0: torch 2.14.1, hosts with CUDA 13.0 or later; faster on H100, H200 and B200
 # docker buildx bake all        both
 
 variable "IMAGE" {
@@ -16,11 +15,11 @@ variable "WORKER_COMMIT" {
 }
 
 group "default" {
-  targets = ["cu124"]
+  targets = ["cu128"]
 }
 
 group "all" {
-  targets = ["cu124", "cu128"]
+  targets = ["cu128", "cu130"]
 }
 
 target "worker" {
@@ -31,14 +30,14 @@ target "worker" {
   }
 }
 
-target "cu124" {
-  inherits = ["worker"]
-  args     = { CUDA = "cu124" }
-  tags     = ["${IMAGE}:${WORKER_VERSION}"]
-}
-
 target "cu128" {
   inherits = ["worker"]
   args     = { CUDA = "cu128" }
-  tags     = ["${IMAGE}:${WORKER_VERSION}-cu128"]
+  tags     = ["${IMAGE}:${WORKER_VERSION}"]
+}
+
+target "cu130" {
+  inherits = ["worker"]
+  args     = { CUDA = "cu130" }
+  tags     = ["${IMAGE}:${WORKER_VERSION}-cu130"]
 }

@@ -191,8 +191,8 @@ def _check_gpu(gpu: Gpu, torch: str | None, place: Place) -> Finding:
         advice = f"CUDA {cuda[0]} needs driver {OLDEST_DRIVERS[cuda[0]]}: choose hosts by their CUDA version"
         return Finding("gpu", "fail", found, advice)
     if float(gpu.compute_capability) >= BLACKWELL and cuda < (12, 8):
-        return Finding("gpu", "fail", found, "this GPU needs CUDA 12.8: use the image's cu128 build")
+        return Finding("gpu", "fail", found, "this GPU needs a PyTorch for CUDA 12.8 or later")
     if driver < DRIVERS.get(cuda, 0):
-        advice = f"driver {DRIVERS[cuda]} came with CUDA {cuda[0]}.{cuda[1]}: an older one runs most of it, not all"
+        advice = f"driver {DRIVERS[cuda]} came with CUDA {cuda[0]}.{cuda[1]}: an older one runs most of it, not PTX"
         return Finding("gpu", "warning", found, advice)
     return Finding("gpu", "ok", found)

@@ -5,7 +5,8 @@
 set -Eeuo pipefail
 
 : "${COMFYUI_REPOSITORY:=https://github.com/comfyanonymous/ComfyUI.git}"
-: "${COMFYUI_COMMIT:=fc0cb10bcbee6e73ed3caf34c27f7bde4559a07f}" # release 0.8.0
+: "${COMFYUI_COMMIT:=2f35f4a08176d993cded35dac3332be4f7287f41}" # release 0.33.0
+: "${PYTHON:=python3}"
 
 # usage: die MESSAGE
 die() {
@@ -17,10 +18,12 @@ die() {
 install_environment() {
   local venv=$1 lock=$2
   if cmp -s "$lock" "$venv/lock.txt"; then return; fi
-  python3 -m venv --clear "$venv"
+  "$PYTHON" -m venv --clear "$venv"
   # Wheels only: a source package would run its own code, and build with whatever it finds.
   "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
-    --no-deps --only-binary :all: --require-hashes -r "$lock"
+    --no-deps --only-binary :all: --require-hashes -r "$lock" ||
+    die "$lock cannot be installed, see above: ComfyUI's locks are for Python 3.12 and later, and $PYTHON is $("$PYTHON" -V). \
+PYTHON=python3.12 names another"
   "$venv/bin/python" -m pip check
   "$venv/bin/python" -c 'import torch, torchvision, torchaudio; print("torch", torch.__version__, "CUDA", torch.version.cuda)'
   cp "$lock" "$venv/lock.txt"

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Makes *.txt from *.in: every package with its version and hashes, for Python 3.10 and later on any system, and one
-# version for all of them (--fork-strategy fewest): a version that only some Pythons get is one that few tests see.
+# Makes *.txt from *.in: every package with its version and hashes, for any system, and one version for every Python
+# (--fork-strategy fewest): a version that only some Pythons get is one that few tests see. The worker and its tools run
+# on Python 3.10 and later, ComfyUI on the image's 3.12 and later.
 # usage: requirements/lock.sh [UV_OPTION...]    pinned versions stay unless asked: --upgrade, --upgrade-package NAME
 set -Eeuo pipefail
 
-# usage: lock NAME [UV_OPTION...]    NAME.in -> NAME.txt
+# usage: lock PYTHON NAME [UV_OPTION...]    NAME.in -> NAME.txt, for that Python and later ones
 lock() {
-  uv pip compile --quiet --universal --python-version 3.10 --fork-strategy fewest --no-strip-extras --generate-hashes \
-    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-    "$1.in" --output-file "$1.txt" "${@:2}"
-  repeat_without_extras "$1.txt"
+  uv pip compile --quiet --no-config --universal --python-version "$1" --fork-strategy fewest --no-strip-extras \
+    --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+    "$2.in" --output-file "$2.txt" "${@:3}"
+  repeat_without_extras "$2.txt"
 }
 
 # usage: repeat_without_extras FILE; adds NAME==VERSION for each NAME[EXTRA]==VERSION: older pips ask for both
@@ -25,13 +26,13 @@ main() {
     exit 1
   }
   cd "$(dirname "${BASH_SOURCE[0]}")"
-  lock worker "$@"
+  lock 3.10 worker "$@"
   # A laptop and the tests hold the container's very versions.
-  lock local "$@" --constraints worker.txt
-  lock dev "$@" --constraints local.txt
+  lock 3.10 local "$@" --constraints worker.txt
+  lock 3.10 dev "$@" --constraints local.txt
   # ComfyUI's own environment, one for each CUDA that the image is built for.
-  lock comfyui-cu124 "$@"
-  lock comfyui-cu128 "$@"
+  lock 3.12 comfyui-cu128 "$@"
+  lock 3.12 comfyui-cu130 "$@"
 }
 
 main "$@"

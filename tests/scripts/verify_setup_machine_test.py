@@ -176,11 +176,12 @@ def test_an_image_without_the_preview_engine_needs_comfyui_models_and_gpu(tree: 
 @pytest.mark.parametrize(
     ("gpu", "torch", "state", "found"),
     [
-        ("NVIDIA H100 80GB HBM3, 81559, 550.54.15, 9.0", "2.6.0+cu124", "ok", "80 GiB, driver 550.54.15"),
-        ("NVIDIA H100 80GB HBM3, 81559, 535.183.06, 9.0", "2.6.0+cu124", "warning", "driver 550 came with CUDA 12.4"),
+        ("NVIDIA H100 80GB HBM3, 81559, 580.65.06, 9.0", "2.14.1+cu130", "ok", "80 GiB, driver 580.65.06"),
+        ("NVIDIA H100 80GB HBM3, 81559, 550.54.15, 9.0", "2.10.0+cu128", "warning", "driver 570 came with CUDA 12.8"),
+        ("NVIDIA H100 80GB HBM3, 81559, 570.86.10, 9.0", "2.14.1+cu130", "fail", "CUDA 13 needs driver 580"),
         ("Tesla T4, 15360, 470.82.01, 7.5", "2.6.0+cu124", "fail", "CUDA 12 needs driver 525"),
-        ("NVIDIA GeForce RTX 5090, 32607, 570.86.10, 12.0", "2.6.0+cu124", "fail", "cu128"),
-        ("NVIDIA GeForce RTX 5090, 32607, 570.86.10, 12.0", "2.9.1+cu128", "ok", "torch 2.9.1+cu128"),
+        ("NVIDIA GeForce RTX 5090, 32607, 570.86.10, 12.0", "2.6.0+cu124", "fail", "CUDA 12.8 or later"),
+        ("NVIDIA GeForce RTX 5090, 32607, 570.86.10, 12.0", "2.10.0+cu128", "ok", "torch 2.10.0+cu128"),
         ("NVIDIA H100 80GB HBM3, 81559, 550.54.15, 9.0", "2.6.0+cpu", "fail", "has no CUDA"),
     ],
 )

@@ -96,3 +96,11 @@ def test_no_variable_is_in_the_form_twice() -> None:
 @pytest.mark.parametrize("name", JOBS)
 def test_a_test_is_a_job_the_worker_takes(name: str) -> None:
     parse(JOBS[name], config.read({}))
+
+
+def test_every_allowed_host_starts_the_image() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (default,) = re.findall(r"^ARG CUDA=(\w+)$", dockerfile, re.MULTILINE)
+    (asked,) = re.findall(rf'AS base-{default}\nENV NVIDIA_REQUIRE_CUDA="cuda>=([\d.]+)"', dockerfile)
+    for versions in (HUB["config"]["allowedCudaVersions"], TESTS["config"]["allowedCudaVersions"]):
+        assert min(tuple(map(int, version.split("."))) for version in versions) >= tuple(map(int, asked.split(".")))
