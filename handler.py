@@ -1,11 +1,7 @@
-"""RunPod's entry: `python handler.py` takes jobs from the endpoint's queue and answers them.
-
-Off the platform the queue is a local endpoint's, and where no ComfyUI answers a preview engine does: stand-ins.
-"""
+"""RunPod's entry: `python handler.py` takes jobs from the queue and answers them; off RunPod between two stand-ins."""
 
 import logging
 import sys
-import threading
 from functools import partial
 from typing import Any
 
@@ -24,19 +20,19 @@ async def handler(event: dict[str, Any]) -> dict[str, Any]:
         return await sdk.run_in_thread(event, partial(answer, event))
 
 
-def answer(event: dict[str, Any], report: sdk.Report, cancelled: threading.Event) -> dict[str, Any]:
+def answer(event: dict[str, Any], report: sdk.Report, cancelled: sdk.Cancelled) -> dict[str, Any]:
     """The job's result or its error, as the answer to the caller; no exception leaves this function."""
     log.info("Processing job: %s", event["id"])
     try:
         result = job.run(event, config.load(), report, cancelled)
+        log.info("Status: success %s", result["timings"])
+        return result
     except WorkerError as error:
         log.warning("Status: error: %s: %s", error.code, error.message)
         return error.answer()
     except Exception as error:
         log.exception("Status: error: a fault of the worker's own")
         return InternalError(f"the worker failed: {type(error).__name__}; its log has the details").answer()
-    log.info("Status: success %s", result["timings"])
-    return result
 
 
 def serve(settings: Settings) -> None:
@@ -52,6 +48,9 @@ def serve(settings: Settings) -> None:
 
 def main(arguments: list[str]) -> None:
     """Take jobs: from the platform's queue when there is one, else from a local endpoint."""
+    sdk.answer_help(arguments, __doc__)
+        arguments
+    )  # --help ends here
     settings = config.load()
     logs.setup(settings.log_level)
     log.info("INITIALIZING RUNPOD SERVERLESS WORKER")
@@ -64,8 +63,8 @@ def serve_locally(settings: Settings, arguments: list[str]) -> None:
     from local import laptop
 
     queue = None if sdk.find_silencers(arguments) else (settings.local_host, settings.local_port)
-    url = None if settings.comfyui_log else settings.comfyui_url  # builder.sh's ComfyUI is waited for
-    with laptop.stand_ins(url, queue, schemas.components(settings)) as variables:
+    comfyui = (settings.comfyui_url, config.is_set("COMFYUI_URL")) if not settings.comfyui_log else None
+    with laptop.stand_ins(comfyui, queue, schemas.components(settings)) as variables:
         serve(config.export(variables))
 
 

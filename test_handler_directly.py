@@ -54,7 +54,7 @@ def run_handler(job: dict[str, Any], log: Path) -> object:
     try:
         settings = config.load()
         logging.basicConfig(filename=log, level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
-        with laptop.comfyui(settings.comfyui_url) as variables, ProgressBar() as bar:
+        with laptop.comfyui(settings.comfyui_url, config.is_set("COMFYUI_URL")) as variables, ProgressBar() as bar:
             config.export(variables)
             return asyncio.run(_watch(handler.handler(job), bar))
     except WorkerError as error:

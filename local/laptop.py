@@ -18,16 +18,17 @@ ANSWER_SECONDS = 5
 
 @contextmanager
 def stand_ins(
-    comfyui_url: str | None, queue: tuple[str, int] | None, schemas: Mapping[str, Any]
+    comfyui_at: tuple[str, bool] | None, queue: tuple[str, int] | None, schemas: Mapping[str, Any]
 ) -> Iterator[dict[str, str]]:
     """Start what is missing, and yield the variables that lead the worker to it.
 
-    comfyui_url: where a ComfyUI may answer, else the preview engine does; None: one is on its way.
+    comfyui_at: where a ComfyUI may answer, and whether it is counted on: else the preview engine answers; None: one is
+    on its way.
     queue: (host, port) for the local endpoint; None: no endpoint. schemas: OpenAPI components of input and output.
-    Ends the program where the port is taken.
+    Ends the program where a ComfyUI that is counted on does not answer, or the port is taken.
     """
     with ExitStack() as stack:
-        variables = stack.enter_context(comfyui(comfyui_url)) if comfyui_url else {}
+        variables = stack.enter_context(comfyui(*comfyui_at)) if comfyui_at else {}
         if queue:
             host, port = queue
             options = {"schemas": schemas, "preview": bool(variables)}
@@ -41,11 +42,13 @@ def stand_ins(
 
 
 @contextmanager
-def comfyui(url: str) -> Iterator[dict[str, str]]:
+def comfyui(url: str, counted_on: bool) -> Iterator[dict[str, str]]:
     """A ComfyUI for the worker: the one at `url` if it answers, else a preview engine, which the variables name."""
     if answers(url):
         yield {}
         return
+    if counted_on:
+        raise SystemExit(f"no ComfyUI answers at COMFYUI_URL={url}: start it there, or unset COMFYUI_URL for previews")
     from local import engine  # the image has none: a container without ComfyUI is unfit
 
     with engine.start() as running:

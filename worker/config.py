@@ -424,6 +424,11 @@ def read_models(environ: Mapping[str, str] = os.environ) -> ModelSettings:
     )
 
 
+def is_set(variable: str) -> bool:
+    """Whether somebody chose a value, be it the default."""
+    return bool(os.environ.get(variable))
+
+
 def export(values: Mapping[str, str]) -> Settings:
     """Set environment variables for the SDK and for children, which have yet to read them; returns the settings now."""
     os.environ.update(values)

@@ -3,10 +3,11 @@
 The SDK reads its environment when it is imported, and takes 1.6 s to: it is imported where it is used.
 """
 
+import argparse
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Iterable
+from threading import Event
 from typing import Any
 
 from worker import config
@@ -14,13 +15,20 @@ from worker.config import Settings
 from worker.errors import ConfigError
 
 Report = Callable[[dict[str, Any]], None]
-Work = Callable[[Report, threading.Event], dict[str, Any]]
+Cancelled = Event
+Work = Callable[[Report, Event], dict[str, Any]]
 
 # With any of these the SDK never asks the queue for a job, while the endpoint looks healthy.
 SILENCERS = {
     "--rp_serve_api": "it serves the SDK's test API instead",
     "--test_input": "it runs that one job and exits",
 }
+
+
+def answer_help(arguments: list[str], description: str | None) -> None:
+    """Show the worker's own help and exit, where it is asked for; the SDK's comes after a boot and offers silencers."""
+    parser = argparse.ArgumentParser("handler.py", description=description, allow_abbrev=False)
+    parser.parse_known_args(arguments)
 
 
 def find_silencers(arguments: Iterable[str]) -> list[str]:
@@ -57,7 +65,7 @@ async def run_in_thread(event: dict[str, Any], work: Work) -> dict[str, Any]:
 
     A cancelled one has ended before this raises CancelledError.
     """
-    cancelled = threading.Event()
+    cancelled = Event()
     async with Reporter(event) as reporter:
         running = asyncio.ensure_future(asyncio.to_thread(work, reporter.report, cancelled))
         try:

@@ -25,7 +25,7 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    executionTimeout: int | None = Field(None, gt=5000, description="longest run; default 600000")  # noqa: N815 (RunPod's name)
+    executionTimeout: int | None = Field(None, ge=5000, le=604_800_000, description="longest run; default 600000")  # noqa: N815 (RunPod's name)
     ttl: int | None = Field(None, ge=10_000, le=604_800_000, description="longest life; default 86400000")
     lowPriority: bool = Field(False, description="no effect here")  # noqa: N815 (RunPod's name)
 

@@ -43,12 +43,6 @@ def serve(app: FastAPI) -> None:
     app.mount("/examples", Files(EXAMPLES))
 
 
-def announce(url: str) -> None:
-    """Tell where the page is, if it is there."""
-    if FOLDER.is_dir():
-        log.info("the page: %s", url)
-
-
 @router.get("/")
 async def show_page(request: Request) -> Response:
     """Where a person makes a clip."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import uvicorn
 
-from local.endpoint import page
 from local.endpoint.app import build_app
 from local.endpoint.options import Options
 from local.endpoint.service import Service
@@ -95,7 +94,6 @@ def start(port: int = 0, host: str = "localhost", **options: Any) -> Endpoint:
     # Uvicorn leaves this line to whoever opened the sockets.
     log.info("Uvicorn running on http://%s:%d (Press CTRL+C to quit)", host, port)
     url = f"http://{_reachable(host)}:{port}"
-    page.announce(url)
     return Endpoint(url, service, server, thread)
 
 

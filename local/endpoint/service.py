@@ -24,6 +24,7 @@ class Service:
         self.jobs = JobStore(options, notify=self._on_change)
         self.workers = Workers(options.worker_timeout)
         self.closing = False
+        self._asked_for_jobs = False
         self._done_statuses = iter(options.faults.job_done_statuses)
         self._bell = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -47,6 +48,11 @@ class Service:
         """Until some job's status changes, or `seconds` have passed."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._bell.wait(), seconds)
+
+    def is_first_ask(self) -> bool:
+        """Whether no worker has asked for a job until now: from then on the endpoint is of use."""
+        first, self._asked_for_jobs = not self._asked_for_jobs, True
+        return first
 
     def next_job_done_status(self) -> int:
         """What the next result is answered with."""

@@ -79,6 +79,8 @@ async def ping(worker_id: str, service: ServiceOf, status: str = "", check: str 
 
 async def _take(request: Request, service: Service, worker_id: str, count: int) -> list[Job]:
     service.workers.poll(worker_id, ready=True)
+    if service.is_first_ask():
+        log.info("Ready: %s, Ctrl-C stops it", str(request.base_url).rstrip("/"))
     return await _poll(request, service, worker_id, lambda: service.jobs.take(worker_id, count)) or []
 
 

@@ -43,7 +43,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     log = tmp_path_factory.mktemp("worker") / "log"
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("COMFYUI_URL", "http://127.0.0.1:9")  # nothing listens: the preview engine answers
+        environment.setenv("COMFYUI_PORT", "9")  # nothing listens: the preview engine answers
         with worker_process(log) as url:
             yield Served(url, log)
 

@@ -10,7 +10,7 @@ import av
 from tests.scripts.played_endpoint import ROOT, assert_fails
 
 SMALL = ("--width", "256", "--height", "192", "--frames", "6", "--steps", "2")
-NO_COMFYUI = {"COMFYUI_URL": "http://127.0.0.1:9", "COMFYUI_DIR": ""}
+NO_COMFYUI = {"COMFYUI_URL": "", "COMFYUI_PORT": "9", "COMFYUI_DIR": ""}
 
 
 def run(folder: Path, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
