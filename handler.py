@@ -49,8 +49,6 @@ def serve(settings: Settings) -> None:
 def main(arguments: list[str]) -> None:
     """Take jobs: from the platform's queue when there is one, else from a local endpoint."""
     sdk.answer_help(arguments, __doc__)
-        arguments
-    )  # --help ends here
     settings = config.load()
     logs.setup(settings.log_level)
     log.info("INITIALIZING RUNPOD SERVERLESS WORKER")
