@@ -12,7 +12,7 @@ from checks.place import Finding, Place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERIFIED = "0.8.0"
+VERIFIED = "0.33.0"
 """The release of ComfyUI that the worker is tested on."""
 TIMEOUT = 30.0
 
@@ -138,4 +138,6 @@ def _choices(schemas: JSON, class_type: str, name: str) -> list[Any] | None:
         return None
     if isinstance(kind, list):
         return kind
+    if kind == "COMFY_DYNAMICCOMBO_V3":
+        return [option["key"] for option in options["options"]]
     return options.get("options", []) if kind == "COMBO" else None

@@ -1,4 +1,4 @@
-"""The preview engine: a stand-in that speaks ComfyUI 0.8.0's protocol and has neither model nor GPU.
+"""The preview engine: a stand-in that speaks ComfyUI 0.33.0's protocol and has neither model nor GPU.
 
 Its frames are the caller's picture in slow motion, marked as a preview. Its protocol is ComfyUI's, so that the worker
 runs the same code against both; a Scenario makes it misbehave on purpose.

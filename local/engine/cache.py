@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.engine.folders import Folders
+from local.engine.folders import Folders, OutsideFolder
 from local.engine.schemas import JSON
+
+_LOADERS = {"LoadImage": "image", "LoadImageMask": "image", "LoadVideo": "file"}
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ def _sign_node(node_id: str, graph: JSON, folders: Folders, signatures: dict[str
 
 
 def _changed(node: JSON, folders: Folders) -> str:
-    """A hash of the picture that LoadImage reads; never the same twice when it cannot be read."""
-    if node["class_type"] != "LoadImage":
+    """A hash of the file that a loader reads; never the same twice when it cannot be read."""
+    name = _LOADERS.get(node["class_type"])
+    if not name:
         return ""
     try:
-        return hashlib.sha256(folders.locate(node["inputs"]["image"]).read_bytes()).hexdigest()
-    except (OSError, ValueError, KeyError, TypeError):
+        return hashlib.sha256(folders.locate(node["inputs"][name]).read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError, OutsideFolder):
         return uuid.uuid4().hex

@@ -110,7 +110,7 @@ class Engine:
 
     def _remove_files(self, outcome: JSON) -> None:
         for ui in outcome["outputs"].values():
-            for file in ui["images"]:
+            for file in ui.get("images", []):
                 self._folders.view(file["filename"], file["type"], file["subfolder"]).unlink(missing_ok=True)
 
 

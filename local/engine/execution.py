@@ -8,8 +8,9 @@ from local.engine.cache import Cache, Result, is_link, sign
 from local.engine.folders import Folders
 from local.engine.nodes import NODES, SAVERS
 from local.engine.queue import Prompt
+from local.engine.relay import relay
 from local.engine.scenario import Faults, Forgotten, NodeFailure
-from local.engine.schemas import JSON, Schemas
+from local.engine.schemas import JSON, Input, Schemas
 from local.engine.sockets import Reporter
 from local.engine.workbench import Interrupt, Interrupted, Sample, Workbench
 
@@ -125,19 +126,20 @@ class _Execution:
         return list(order)
 
     def _links(self, node: str) -> list[str]:
-        entries = self._machine.schemas.inputs(self._graph[node]["class_type"])
-        values = (self._graph[node]["inputs"].get(entry.name) for entry in entries)
+        given = self._graph[node]["inputs"]
+        values = (given.get(entry.name) for entry in self._entries(node))
         return [value[0] for value in values if is_link(value)]
+
+    def _entries(self, node: str) -> list[Input]:
+        return self._machine.schemas.inputs(self._graph[node]["class_type"], self._graph[node]["inputs"])
 
     def _cached(self, node: str) -> Result | None:
         return self._cache.get(self._signatures[node])
 
     def _show_cached(self, node: str, cached: Result) -> None:
-        # Without a client ComfyUI does not list a cached node's files, neither here nor in history.
-        if self._prompt.client_id is not None:
-            self._report.output(node, cached.ui)
-            if cached.ui:
-                self._shown[node] = cached.ui
+        self._report.output(node, cached.ui)
+        if cached.ui:
+            self._shown[node] = cached.ui
 
     def _run_node(self, node: str) -> None:
         self._report.enter(node)
@@ -159,8 +161,7 @@ class _Execution:
     def _inputs(self, node: str) -> JSON:
         """The values of the inputs that the class has, links followed."""
         given = self._graph[node]["inputs"]
-        names = [entry.name for entry in self._machine.schemas.inputs(self._graph[node]["class_type"])]
-        return {name: self._value(given[name]) for name in names if name in given}
+        return {entry.name: self._value(given[entry.name]) for entry in self._entries(node) if entry.name in given}
 
     def _value(self, value: Any) -> Any:
         if not is_link(value):
@@ -175,9 +176,10 @@ class _Execution:
         if self._machine.faults.hangs(class_type):
             self._machine.interrupt.hang(self._machine.faults.scenario.hang_deaf)
         bench = Workbench(self._machine.folders, self._sampling(node))
-        if class_type in SAVERS:
-            return Result(ui=SAVERS[class_type](bench, **inputs))
-        return Result(NODES[class_type](bench, **inputs))
+        ui = SAVERS[class_type](bench, **inputs) if class_type in SAVERS else None
+        if class_type in NODES:
+            return Result(NODES[class_type](bench, **inputs), ui)
+        return Result(relay(self._entries(node), self._machine.schemas.outputs(class_type), inputs), ui)
 
     def _sampling(self, node: str) -> Sample:
         def take_steps(steps: int) -> None:

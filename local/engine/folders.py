@@ -49,9 +49,17 @@ class Folders:
         return sorted(path.name for path in self._folders["input"].iterdir() if path.is_file())
 
     def locate(self, name: str) -> Path:
-        """The file a LoadImage value means; as in ComfyUI it may lie anywhere."""
+        """The file that a loader's value means; raises OutsideFolder, also where a link leads out."""
         name, kind = split_annotation(name)
-        return self._folders[kind or "input"] / name
+        root = self._folders[kind or "input"]
+        return inside(root, name, follow=True)
+
+    def has(self, name: str) -> bool:
+        """Whether a loader's value names a file."""
+        try:
+            return self.locate(name).exists()
+        except OutsideFolder:
+            return False
 
     def view(self, filename: str, kind: str, subfolder: str) -> Path:
         """The file a /view request means; raises OutsideFolder or KeyError (no such kind)."""
@@ -78,7 +86,7 @@ class Folders:
         root = self._folders[kind]
         subfolder, stem = os.path.split(os.path.normpath(_fill(prefix, width, height)))
         try:
-            folder = inside(root, subfolder)
+            folder = inside(root, subfolder, follow=True)
         except OutsideFolder as error:
             raise OutsideFolder(
                 f"**** ERROR: Saving image outside the output folder is not allowed.\n {error}"
@@ -94,10 +102,10 @@ def split_annotation(name: str) -> tuple[str, str | None]:
     return (match[1], match[2]) if match else (name, None)
 
 
-def inside(root: Path, relative: str) -> Path:
-    """The path under root, judged by its spelling (links are followed, as ComfyUI does); raises OutsideFolder."""
+def inside(root: Path, relative: str, follow: bool = False) -> Path:
+    """The path under root, judged by its spelling, with `follow` by where links lead too; raises OutsideFolder."""
     path = Path(os.path.normpath(root / relative))
-    if not path.is_relative_to(root):
+    if not path.is_relative_to(root) or (follow and not path.resolve().is_relative_to(root)):
         raise OutsideFolder(f"{relative} is not in {root.name}")
     return path
 

@@ -1,93 +1,96 @@
-"""What each node class does: HunyuanVideo's graph on descriptions instead of tensors, and nodes that shape pictures.
+"""What a node class does where it does more than hand its inputs on (relay.py).
 
-A function takes the node's inputs by name and returns its outputs in slot order; savers are in savers.py.
+Latents are descriptions, noise its seed, sigmas their number. A function takes the node's inputs by name and returns
+its outputs in slot order; savers are in savers.py.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from local.engine import pictures, savers
-from local.engine.pictures import Batch, Latent, develop, empty_latent
+from local.engine.pictures import Batch, Latent
+from local.engine.relay import Conditioning, Outputs
 from local.engine.savers import Video, frame_rate
 from local.engine.workbench import Workbench
 
-Outputs = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """A text prompt."""
-
-    text: str
-
 
 def load_image(bench: Workbench, *, image: str) -> Outputs:
-    """The picture, and no mask."""
-    return pictures.load(bench.folders.locate(image)), None
+    """The picture, and its mask."""
+    path = bench.folders.locate(image)
+    return pictures.load(path), pictures.load_mask(path, "alpha")
 
 
-def load_model(_bench: Workbench, **names: str) -> Outputs:
-    """A model stands for itself by its file names: there is none."""
-    return (names,)
+def load_mask(bench: Workbench, *, image: str, channel: str) -> Outputs:
+    """One channel of the picture."""
+    return (pictures.load_mask(bench.folders.locate(image), channel),)
 
 
-def pass_model(_bench: Workbench, *, model: Any, **_settings: Any) -> Outputs:
-    """Settings of a model that is not there."""
-    return (model,)
+def load_video(bench: Workbench, *, file: str) -> Outputs:
+    """The frames at their rate."""
+    return (savers.read_video(bench.folders.locate(file)),)
 
 
-def encode_text(_bench: Workbench, *, clip: Any, text: str) -> Outputs:
-    """The text prompt."""
-    return (Conditioning(text),)
+def take_video_apart(_bench: Workbench, *, video: Video) -> Outputs:
+    """Frames, no sound, rate, and bits of a color."""
+    return video.images, None, float(video.rate), video.bit_depth
 
 
-def encode_picture(_bench: Workbench, *, clip_vision: Any, image: Batch, crop: str) -> Outputs:
-    """The picture a vision model would describe."""
-    return (image,)
+def create_video(_bench: Workbench, *, images: Batch, fps: float, audio: Any = None, bit_depth: int = 8) -> Outputs:
+    """Frames at a rate."""
+    return (Video(images, frame_rate(fps), bit_depth),)
 
 
-def prepare_video(
-    _bench: Workbench,
+def sample(
+    bench: Workbench, *, noise: int | None, guider: Conditioning, sampler: str, sigmas: int, latent_image: Latent
+) -> Outputs:
+    """The sampled latent, twice: as it is and denoised."""
+    return _sample(bench, sigmas, noise, guider, latent_image) * 2
+
+
+def sample_by_sigmas(
+    bench: Workbench,
     *,
+    noise_seed: int,
+    add_noise: bool,
     positive: Conditioning,
-    negative: Conditioning,
-    vae: Any,
-    width: int,
-    height: int,
-    length: int,
-    batch_size: int,
-    start_image: Batch | None = None,
-    clip_vision_output: Any = None,
+    sigmas: int,
+    latent_image: Latent,
+    **_others: Any,
 ) -> Outputs:
-    """positive, negative and the empty latent."""
-    picture = start_image.draw(0) if start_image else None
-    return positive, negative, empty_latent(width, height, length, batch_size, picture)
+    """The same, of SamplerCustom."""
+    return _sample(bench, sigmas, noise_seed if add_noise else None, positive, latent_image) * 2
 
 
-def prepare_super_resolution(
-    _bench: Workbench, *, positive: Conditioning, negative: Conditioning, latent: Latent, **_others: Any
+def sample_by_steps(
+    bench: Workbench, *, seed: int, steps: int, positive: Conditioning, latent_image: Latent, **_others: Any
 ) -> Outputs:
-    """positive, negative and the latent, whose size is already the wanted one."""
-    return positive, negative, latent
+    """The sampled latent, of KSampler."""
+    return _sample(bench, steps, seed, positive, latent_image)
 
 
-def upscale_latent(
-    _bench: Workbench, *, model: Any, samples: Latent, upscale_method: str, width: int, height: int, crop: str
+def sample_some_steps(
+    bench: Workbench,
+    *,
+    add_noise: str,
+    noise_seed: int,
+    steps: int,
+    start_at_step: int,
+    end_at_step: int,
+    positive: Conditioning,
+    latent_image: Latent,
+    **_others: Any,
 ) -> Outputs:
-    """The latent at another size, its sides floored to 16."""
-    return (dataclasses.replace(samples, width=width // 16 * 16, height=height // 16 * 16),)
+    """The sampled latent, of KSamplerAdvanced."""
+    seed = noise_seed if add_noise == "enable" else None
+    return _sample(bench, max(min(steps, end_at_step) - start_at_step, 0), seed, positive, latent_image)
 
 
-def guide(_bench: Workbench, *, positive: Conditioning, **_others: Any) -> Outputs:
-    """What the sampler is led by: the positive text."""
-    return (positive,)
-
-
-def schedule(_bench: Workbench, *, steps: int, denoise: float, **_others: Any) -> Outputs:
-    """Sigmas are their number here."""
-    return (steps if denoise > 0 else 0,)
+def _sample(bench: Workbench, steps: int, seed: int | None, text: Conditioning, latent: Latent) -> Outputs:
+    """Without noise the latent keeps the seed that it has."""
+    bench.sample(steps)
+    return (dataclasses.replace(latent, seed=latent.seed if seed is None else seed, text=text.text),)
 
 
 def split_schedule(_bench: Workbench, *, sigmas: int, step: int) -> Outputs:
@@ -95,39 +98,31 @@ def split_schedule(_bench: Workbench, *, sigmas: int, step: int) -> Outputs:
     return min(step, sigmas), max(sigmas - step, 0)
 
 
-def choose_sampler(_bench: Workbench, *, sampler_name: str) -> Outputs:
-    """The sampler's name."""
-    return (sampler_name,)
+def upscale_latent(_bench: Workbench, *, samples: Latent, width: int, height: int, **_others: Any) -> Outputs:
+    """The latent at another size, its sides floored to 16; 0 for one side keeps the aspect."""
+    width, height = pictures.fill_side((samples.width, samples.height), width, height)
+    return (dataclasses.replace(samples, width=width // 16 * 16, height=height // 16 * 16),)
 
 
-def seed_noise(_bench: Workbench, *, noise_seed: int) -> Outputs:
-    """Noise is its seed."""
-    return (noise_seed,)
+def enlarge_latent(_bench: Workbench, *, samples: Latent, upscale_method: str, scale_by: float) -> Outputs:
+    """The latent so many times as wide and high, its sides rounded to 8."""
+    sides = [round(side / 8 * scale_by) * 8 for side in (samples.width, samples.height)]
+    return (dataclasses.replace(samples, width=sides[0], height=sides[1]),)
 
 
-def add_no_noise(_bench: Workbench) -> Outputs:
-    """No seed: what is sampled stays what it is."""
-    return (None,)
+def repeat_latent(_bench: Workbench, *, samples: Latent, amount: int) -> Outputs:
+    """As many clips more."""
+    return (dataclasses.replace(samples, clips=samples.clips * amount),)
 
 
-def sample(
-    bench: Workbench, *, noise: int | None, guider: Conditioning, sampler: str, sigmas: int, latent_image: Latent
-) -> Outputs:
-    """The sampled latent, twice: as it is and denoised."""
-    bench.sample(sigmas)
-    seed = latent_image.seed if noise is None else noise
-    latent = dataclasses.replace(latent_image, seed=seed, text=guider.text)
-    return latent, latent
+def join_batches(_bench: Workbench, *, image1: Batch, image2: Batch) -> Outputs:
+    """The second's pictures behind the first's, at the first's size."""
+    return (image1.join(image2.scale(*image1.size, "bilinear", crop=True)),)
 
 
-def decode(_bench: Workbench, *, samples: Latent, vae: Any, **_tiling: int) -> Outputs:
-    """The frames."""
-    return (develop(samples),)
-
-
-def create_video(_bench: Workbench, *, images: Batch, fps: float, audio: Any = None) -> Outputs:
-    """Frames at a rate."""
-    return (Video(images, frame_rate(fps)),)
+def invert(_bench: Workbench, **batch: Batch) -> Outputs:
+    """The negative."""
+    return tuple(pictures.invert(each) for each in batch.values())
 
 
 def crop_batch(_bench: Workbench, *, image: Batch, width: int, height: int, x: int, y: int) -> Outputs:
@@ -136,7 +131,7 @@ def crop_batch(_bench: Workbench, *, image: Batch, width: int, height: int, x: i
 
 
 def cut_batch(_bench: Workbench, *, image: Batch, batch_index: int, length: int) -> Outputs:
-    """Some of the pictures."""
+    """Some of the pictures; a negative index counts from the end."""
     return (image.part(batch_index, length),)
 
 
@@ -150,39 +145,49 @@ def scale_batch(_bench: Workbench, *, image: Batch, upscale_method: str, width: 
     return (image.scale(width, height, upscale_method, crop == "center"),)
 
 
+def enlarge_batch(_bench: Workbench, *, image: Batch, upscale_method: str, scale_by: float) -> Outputs:
+    """The pictures so many times as wide and high."""
+    width, height = (max(1, round(side * scale_by)) for side in image.size)
+    return (image.scale(width, height, upscale_method, crop=False),)
+
+
+def scale_to_pixels(
+    bench: Workbench, *, image: Batch, upscale_method: str, megapixels: float, resolution_steps: int = 1
+) -> Outputs:
+    """The pictures with so many pixels, their sides rounded to the steps."""
+    factor = math.sqrt(megapixels * 1024 * 1024 / (image.size[0] * image.size[1]))
+    width, height = (max(1, round(side * factor / resolution_steps)) * resolution_steps for side in image.size)
+    return (image.scale(width, height, upscale_method, crop=False),)
+
+
 NODES: Mapping[str, Callable[..., Outputs]] = {
-    "BasicScheduler": schedule,
-    "CFGGuider": guide,
-    "CLIPTextEncode": encode_text,
-    "CLIPVisionEncode": encode_picture,
-    "CLIPVisionLoader": load_model,
     "CreateVideo": create_video,
-    "DisableNoise": add_no_noise,
-    "DualCLIPLoader": load_model,
-    "EasyCache": pass_model,
-    "HunyuanVideo15ImageToVideo": prepare_video,
+    "GetVideoComponents": take_video_apart,
     "HunyuanVideo15LatentUpscaleWithModel": upscale_latent,
-    "HunyuanVideo15SuperResolution": prepare_super_resolution,
+    "ImageBatch": join_batches,
     "ImageCrop": crop_batch,
     "ImageFromBatch": cut_batch,
+    "ImageInvert": invert,
     "ImageScale": scale_batch,
-    "KSamplerSelect": choose_sampler,
-    "LatentUpscaleModelLoader": load_model,
-    "LazyCache": pass_model,
+    "ImageScaleBy": enlarge_batch,
+    "ImageScaleToTotalPixels": scale_to_pixels,
+    "InvertMask": invert,
+    "KSampler": sample_by_steps,
+    "KSamplerAdvanced": sample_some_steps,
+    "LatentUpscale": upscale_latent,
+    "LatentUpscaleBy": enlarge_latent,
     "LoadImage": load_image,
-    "ModelSamplingSD3": pass_model,
-    "RandomNoise": seed_noise,
+    "LoadImageMask": load_mask,
+    "LoadVideo": load_video,
     "RepeatImageBatch": repeat_batch,
+    "RepeatLatentBatch": repeat_latent,
+    "SamplerCustom": sample_by_sigmas,
     "SamplerCustomAdvanced": sample,
     "SplitSigmas": split_schedule,
-    "TorchCompileModel": pass_model,
-    "UNETLoader": load_model,
-    "VAEDecode": decode,
-    "VAEDecodeTiled": decode,
-    "VAELoader": load_model,
 }
 
 SAVERS: Mapping[str, Callable[..., savers.Output]] = {
+    "PreviewAny": savers.show_text,
     "PreviewImage": savers.preview_image,
     "SaveAnimatedPNG": savers.save_animated_png,
     "SaveAnimatedWEBP": savers.save_animated_webp,

@@ -8,11 +8,13 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, ImageDraw, ImageFile, ImageFont, ImageOps, ImageSequence
 
 MARK = "PREVIEW - not Hunyuan"
 _BILINEAR = Image.Resampling.BILINEAR
+_Read = TypeVar("_Read")
 
 METHODS = {
     "nearest-exact": Image.Resampling.NEAREST,
@@ -35,13 +37,18 @@ class Batch:
         return (self.draw(index) for index in range(self.length))
 
     def part(self, start: int, length: int) -> "Batch":
-        """Up to `length` pictures from `start`, or from the last one if start lies behind it."""
-        start = min(start, self.length - 1)
+        """Up to `length` pictures from `start`, negative from the end; from the last one if start lies behind it."""
+        start = max(min(start, self.length - 1), 0) if start >= 0 else max(self.length + start, 0)
         return Batch(min(length, self.length - start), self.size, lambda index: self.draw(start + index))
 
     def repeat(self, amount: int) -> "Batch":
         """The whole batch, `amount` times over."""
         return Batch(self.length * amount, self.size, lambda index: self.draw(index % self.length))
+
+    def join(self, other: "Batch") -> "Batch":
+        """This batch, and another of the same size behind it."""
+        first, length = self.length, self.length + other.length
+        return Batch(length, self.size, lambda i: self.draw(i) if i < first else other.draw(i - first))
 
     def crop(self, width: int, height: int, left: int, top: int) -> "Batch":
         """The part of every picture that begins there, cut at the picture's edges."""
@@ -52,18 +59,31 @@ class Batch:
 
     def scale(self, width: int, height: int, method: str, crop: bool) -> "Batch":
         """Every picture at another size; 0 for one side keeps the aspect, `crop` cuts the middle out first."""
-        size = _target(self.size, width, height)
+        size = fill_side(self.size, width, height)
         return Batch(self.length, size, lambda index: fit(self.draw(index), size, METHODS[method], crop))
 
 
 def load(path: Path) -> Batch:
     """Read a picture, or all frames of an animated one; a cut-off file yields what there is of it."""
-    with Image.open(path) as image:
-        try:
-            frames = _frames(image)
-        except OSError:
-            frames = None
-    return _batch(frames or _frames_of_a_cut_file(path))
+    return _batch(_read(path, _frames))
+
+
+def load_mask(path: Path, channel: str) -> Batch:
+    """A picture's `red`, `green`, `blue` or `alpha` in grey; alpha inverted, and black where there is none."""
+    image = _read(path, lambda opened: ImageOps.exif_transpose(opened).convert("RGBA"))
+    grey = image.getchannel(channel[0].upper())
+    mask = (ImageOps.invert(grey) if channel == "alpha" else grey).convert("RGB")
+    return _batch([mask])
+
+
+def blank(size: tuple[int, int], length: int) -> Batch:
+    """Black pictures."""
+    return Batch(length, size, lambda _index: Image.new("RGB", size))
+
+
+def invert(batch: Batch) -> Batch:
+    """The negatives."""
+    return Batch(batch.length, batch.size, lambda index: ImageOps.invert(batch.draw(index)))
 
 
 def fit(image: Image.Image, size: tuple[int, int], method: Image.Resampling, crop: bool) -> Image.Image:
@@ -82,12 +102,17 @@ def _frames(image: Image.Image) -> list[Image.Image]:
     return frames
 
 
-def _frames_of_a_cut_file(path: Path) -> list[Image.Image]:
-    # Pillow has this switch only for the whole process, so it is on no longer than this needs.
+def _read(path: Path, read: Callable[[Image.Image], _Read]) -> _Read:
+    with Image.open(path) as image:
+        try:
+            return read(image)
+        except OSError:
+            pass
+    # Cut off. Pillow has this switch only for the whole process, so it is on no longer than this needs.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
         with Image.open(path) as image:
-            return _frames(image)
+            return read(image)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
@@ -103,7 +128,8 @@ def _batch(frames: list[Image.Image]) -> Batch:
     return Batch(len(same), size, same.__getitem__)
 
 
-def _target(size: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+def fill_side(size: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """Width and height with 0 replaced so that the aspect stays; `size` itself where both are 0."""
     if width == 0 and height == 0:
         return size
     return width or max(1, round(size[0] * height / size[1])), height or max(1, round(size[1] * width / size[0]))
@@ -122,8 +148,10 @@ class Latent:
     seed: int | None = None
 
 
-def empty_latent(width: int, height: int, length: int, clips: int, picture: Image.Image | None) -> Latent:
-    """Sides are floored to 16 and the length to 4k+1, as HunyuanVideo's latents are."""
+def empty_latent(width: int, height: int, length: int | None, clips: int, picture: Image.Image | None) -> Latent:
+    """A video's sides are floored to 16 and its length to 4k+1, as HunyuanVideo's are; an image's (None) sides to 8."""
+    if length is None:
+        return Latent(width // 8 * 8, height // 8 * 8, 1, clips, picture)
     return Latent(width // 16 * 16, height // 16 * 16, (length - 1) // 4 * 4 + 1, clips, picture)
 
 

@@ -6,6 +6,7 @@ import itertools
 import mimetypes
 import os
 import platform
+import re
 import sys
 import time
 import uuid
@@ -18,7 +19,7 @@ from aiohttp import web
 from local.engine.execution import Machine
 from local.engine.folders import OutsideFolder, split_annotation
 from local.engine.queue import PromptQueue
-from local.engine.schemas import JSON
+from local.engine.schemas import JSON, RELEASE
 from local.engine.sockets import Sockets
 from local.engine.validation import fault, validate
 
@@ -27,8 +28,9 @@ STAND_IN = "preview engine: stands in for ComfyUI; no model, no GPU, its frames 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LARGEST_BODY = 104857600
 _TROUBLE = "500 Internal Server Error\n\nServer got itself in trouble"
-_NEVER_SHOWN = {"text/html", "text/html-sandboxed", "application/xhtml+xml", "text/javascript", "text/css"}
 _SECRET = ("api_key_comfy_org", "auth_token_comfy_org")
+_MAY_RUN = re.compile(r"html|javascript|ecmascript|css|xml")
+"""Kinds of files that may hold a script (SVG is XML): never shown, always downloaded."""
 
 
 class Routes:
@@ -58,7 +60,7 @@ class Routes:
             web.post("/interrupt", self._post_interrupt),
             web.post("/free", self._post_free),
         ]
-        app.add_routes(routes)
+        app.add_routes([*routes, web.post("/api/jobs/{prompt_id}/cancel", self._post_cancel)])
         app.add_routes(web.RouteDef(route.method, f"/api{route.path}", route.handler, route.kwargs) for route in routes)
         app.on_response_prepare.append(_name_the_server)
         return app
@@ -110,22 +112,22 @@ class Routes:
             return web.Response(status=403)
         if not path.is_file():
             return web.Response(status=404)
-        guess = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        content_type = "application/octet-stream" if guess in _NEVER_SHOWN else guess
-        headers = {"Content-Disposition": f'filename="{path.name}"', "Content-Type": content_type}
-        return web.FileResponse(path, headers=headers)
+        return web.FileResponse(path, headers=_describe(path.name))
 
     async def _post_prompt(self, request: web.Request) -> web.Response:
         body = await request.json()
         number = next(self._numbers)
         if "prompt" not in body:
-            error = fault("no_prompt", "No prompt provided", "No prompt provided")
-            return web.json_response({"error": error, "node_errors": {}}, status=400)
-        graph, folders = body["prompt"], self._machine.folders
-        verdict = validate(graph, self._machine.schemas, lambda name: folders.locate(name).exists())
+            return _refuse(fault("no_prompt", "No prompt provided", "No prompt provided"))
+        given = body.get("prompt_id")
+        prompt_id = str(uuid.uuid4()) if given is None else given
+        if not _is_canonical(prompt_id):
+            details = "a UUID in lower case, with hyphens; or leave it out"
+            return _refuse(fault("invalid_prompt_id", "prompt_id must be a valid UUID", details))
+        graph = body["prompt"]
+        verdict = validate(graph, self._machine.schemas, self._machine.folders.has)
         if verdict.error:
-            return web.json_response({"error": verdict.error, "node_errors": verdict.node_errors}, status=400)
-        prompt_id = str(body.get("prompt_id", uuid.uuid4()))
+            return _refuse(verdict.error, verdict.node_errors)
         self._queue.put(number, prompt_id, graph, _extra(body), verdict.outputs)
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
@@ -145,17 +147,45 @@ class Routes:
 
     async def _post_interrupt(self, request: web.Request) -> web.Response:
         body: JSON = await request.json() if await request.read() else {}
-        target = body.get("prompt_id")
-        hits = not target or any(prompt.id == target for prompt in self._queue.running())
-        if hits and not self._machine.faults.loses_interrupt():
-            self._machine.interrupt.request()
+        self._interrupt(body.get("prompt_id"))
         return web.Response()
+
+    async def _post_cancel(self, request: web.Request) -> web.Response:
+        prompt_id = request.match_info["prompt_id"]
+        return web.json_response({"cancelled": self._queue.delete(prompt_id) or self._interrupt(prompt_id)})
+
+    def _interrupt(self, target: str | None) -> bool:
+        """Stop what runs, if it is `target` or no matter what; whether it was there to be stopped."""
+        running = any(target in (None, "", prompt.id) for prompt in self._queue.running())
+        if running and not self._machine.faults.loses_interrupt():
+            self._machine.interrupt.request()
+        return running
 
     async def _post_free(self, request: web.Request) -> web.Response:
         body = await request.json()
         if body.get("free_memory"):
             self._queue.ask_to_free()
         return web.Response()
+
+
+def _refuse(error: JSON, node_errors: JSON | None = None) -> web.Response:
+    return web.json_response({"error": error, "node_errors": node_errors or {}}, status=400)
+
+
+def _describe(filename: str) -> dict[str, str]:
+    kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    headers = {"X-Content-Type-Options": "nosniff"}
+    if _MAY_RUN.search(kind):
+        downloaded = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+        return {**headers, **downloaded, "Content-Disposition": f'attachment; filename="{filename}"'}
+    return {**headers, "Content-Type": kind, "Content-Disposition": f'filename="{filename}"'}
+
+
+def _is_canonical(prompt_id: Any) -> bool:
+    try:
+        return isinstance(prompt_id, str) and str(uuid.UUID(prompt_id)) == prompt_id
+    except ValueError:
+        return False
 
 
 def _extra(body: JSON) -> JSON:
@@ -173,7 +203,7 @@ def _system_stats() -> JSON:
         "os": platform.system().lower(),
         "ram_total": total,
         "ram_free": free,
-        "comfyui_version": "0.8.0",
+        "comfyui_version": RELEASE,
         "stand_in": STAND_IN,
         "python_version": sys.version,
         "pytorch_version": "none",
@@ -198,12 +228,14 @@ def _memory(pages: str) -> int:
 
 
 async def _name_the_server(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "preview-engine (stand-in for ComfyUI 0.8.0)"
+    response.headers["Server"] = f"preview-engine (stand-in for ComfyUI {RELEASE})"
 
 
 @web.middleware
 async def _refuse_foreign(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """On loopback a page of another origin must not reach the server."""
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return web.Response(status=403)
     origin = urlsplit(request.headers.get("Origin", ""))
     host = urlsplit(f"//{request.headers.get('Host', '')}")
     if origin.hostname and host.hostname and _is_loopback(host.hostname):

@@ -25,6 +25,16 @@ class Video:
 
     images: Batch
     rate: Fraction
+    bit_depth: int = 8
+    """Bits of a color: 8 or 10."""
+
+
+def read_video(path: Path) -> Video:
+    """All frames of a file; raises av.FFmpegError for what is no video."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_image() for frame in container.decode(stream)]
+        return Video(Batch(len(frames), frames[0].size, frames.__getitem__), Fraction(stream.average_rate or 24))
 
 
 def frame_rate(fps: float) -> Fraction:
@@ -49,11 +59,27 @@ def save_frames(bench: Workbench, *, images: Batch, filename_prefix: str, format
     return _save_pictures(images, name, "jpg" if format == "jpeg" else format, quality=quality, method=2)
 
 
-def save_video(bench: Workbench, *, video: Video, filename_prefix: str, format: str, codec: str) -> Output:  # noqa: A002  the input's name
-    """H.264 in yuv420p, as mp4."""
+def show_text(_bench: Workbench, *, source: Any) -> Output:
+    """The value as text."""
+    return {"text": [source if isinstance(source, str) else str(source)]}
+
+
+def save_video(
+    bench: Workbench,
+    *,
+    video: Video,
+    filename_prefix: str,
+    format: str,  # noqa: A002  the input's name
+    codec: str,
+    **encoding: Any,
+) -> Output:
+    """H.264, as mp4; `encoding` holds the inputs that the codec brings."""
     name = bench.folders.reserve(filename_prefix, "output", *video.images.size)
     file = name.file("mp4")
-    _encode(name.folder / file, video, "libx264", "yuv420p", {"preset": "veryfast"})
+    options = {"preset": "veryfast"}
+    if "codec.encoding.crf" in encoding:
+        options["crf"] = str(encoding["codec.encoding.crf"])
+    _encode(name.folder / file, video, "libx264", "yuv420p" if video.bit_depth == 8 else "yuv420p10le", options)
     return _animated(name, file)
 
 
@@ -94,7 +120,7 @@ def _save_pictures(images: Batch, name: OutputName, suffix: str, **options: Any)
 
 
 def _encode(path: Path, video: Video, codec: str, pixels: str, options: dict[str, str]) -> None:
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as output:
         stream = output.add_stream(codec, rate=video.rate, options=options)
         stream.width, stream.height = video.images.size
         stream.pix_fmt = pixels

@@ -1,4 +1,4 @@
-"""How an engine misbehaves on purpose, as data; without a scenario it behaves as ComfyUI 0.8.0 does."""
+"""How an engine misbehaves on purpose, as data; without a scenario it behaves as ComfyUI 0.33.0 does."""
 
 import json
 import os

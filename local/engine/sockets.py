@@ -15,6 +15,10 @@ from local.engine.queue import Prompt
 from local.engine.scenario import Faults
 from local.engine.schemas import JSON
 
+_LEAST_PAUSE = 0.1
+"""Seconds between two steps told."""
+_LEAST_PART = 0.005
+
 
 @dataclass
 class _Socket:
@@ -113,6 +117,8 @@ class Reporter:
         self._sockets = sockets
         self._lie = lie
         self._states: JSON = {}
+        self._sent: tuple[int, float] | None = None
+        """The step of this node that was told last, and when."""
 
     def start(self) -> None:
         """The prompt begins."""
@@ -125,6 +131,7 @@ class Reporter:
 
     def enter(self, node: str) -> None:
         """A node begins."""
+        self._sent = None
         self._progress_state(node, 0.0, 1.0, "running")
         if self._client is not None:
             self._sockets.running = (self._client, node)
@@ -135,7 +142,10 @@ class Reporter:
             self._tell("executing", {"node": None})
 
     def step(self, node: str, value: int, maximum: int) -> None:
-        """A node's work has come this far."""
+        """A node's work has come this far; ComfyUI says the first and the last step, and others after a while."""
+        if not self._is_due(value, maximum):
+            return
+        self._sent = (value, time.monotonic())
         self._progress_state(node, value, maximum, "running")
         data = {"value": value, "max": maximum, "prompt_id": self._prompt.id, "node": node}
         self._sockets.send("progress", data, self._client)
@@ -168,6 +178,12 @@ class Reporter:
     def stop(self) -> None:
         """No node runs any more."""
         self._sockets.running = (self._client, None)
+
+    def _is_due(self, value: int, maximum: int) -> bool:
+        if self._sent is None or value >= maximum:
+            return True
+        last, moment = self._sent
+        return time.monotonic() - moment >= _LEAST_PAUSE and (value - last) / maximum >= _LEAST_PART
 
     def _record(self, event: str, data: JSON, told_as: str | None = None, broadcast: bool = False) -> None:
         data = {"prompt_id": self._prompt.id, **data, "timestamp": _now()}

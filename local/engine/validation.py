@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.engine.schemas import JSON, Input, Schemas
+from local.engine.schemas import JSON, RELEASE, Input, Schemas, not_played
 
 _LONGEST_LIST = 20
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
@@ -40,8 +40,9 @@ def fault(kind: str, message: str, details: str, **extra: Any) -> JSON:
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
-def validate(graph: Any, schemas: Schemas, image_exists: Callable[[str], bool]) -> Verdict:
+def validate(graph: Any, schemas: Schemas, file_exists: Callable[[str], bool]) -> Verdict:
     """Judge a graph; a `graph` that is no graph at all raises whatever it raises, and ComfyUI answers 500."""
+    _look_for_old_classes(graph)
     outputs = []
     for node_id in graph:
         error = _class_error(node_id, graph[node_id], schemas)
@@ -51,18 +52,31 @@ def validate(graph: Any, schemas: Schemas, image_exists: Callable[[str], bool]) 
             outputs.append(node_id)
     if not outputs:
         return Verdict(fault("prompt_no_outputs", "Prompt has no outputs", ""))
-    return _judge_outputs(outputs, graph, _Inspector(graph, schemas, image_exists))
+    return _judge_outputs(outputs, graph, _Inspector(graph, schemas, file_exists))
+
+
+def _look_for_old_classes(graph: Any) -> None:
+    """ComfyUI renames what it once named otherwise, before it looks at anything: odd shapes fail here."""
+    for node in graph.values():
+        if "class_type" in node and "inputs" in node:
+            hash(node["class_type"])
+            node["inputs"].items()
 
 
 def _class_error(node_id: str, node: Any, schemas: Schemas) -> JSON | None:
-    details = f"Node ID '#{node_id}'"
-    if "class_type" not in node or isinstance(node, str):
-        message = "Cannot execute because a node is missing the class_type property."
-        return fault("invalid_prompt", message, details)
-    if node["class_type"] not in schemas:
-        message = f"Cannot execute because node {node['class_type']} does not exist."
-        return fault("invalid_prompt", message, details)
-    return None
+    class_type, title = node.get("class_type"), node.get("_meta", {}).get("title")
+    if "class_type" in node and class_type in schemas:
+        return None
+    extra = {"node_id": node_id, "class_type": class_type, "node_title": title}
+    if "class_type" not in node:
+        problem = "has no class_type. The workflow may be corrupted or a custom node is missing."
+        message = f"Node '{title or f'ID #{node_id}'}' {problem}"
+    else:
+        extra["node_title"] = title = title or class_type
+        message = f"Node '{title}' not found. The custom node may not be installed."
+        if class_type in not_played():
+            message = f"The preview engine does not play {class_type}; the ComfyUI {RELEASE} it stands in for has it"
+    return fault("missing_node_type", message, f"Node ID '#{node_id}'", **extra)
 
 
 def _judge_outputs(outputs: list[str], graph: JSON, inspector: "_Inspector") -> Verdict:
@@ -88,12 +102,12 @@ def _judge_outputs(outputs: list[str], graph: JSON, inspector: "_Inspector") -> 
 class _Inspector:
     """Inspects nodes from an output upwards, each once."""
 
-    def __init__(self, graph: JSON, schemas: Schemas, image_exists: Callable[[str], bool]) -> None:
+    def __init__(self, graph: JSON, schemas: Schemas, file_exists: Callable[[str], bool]) -> None:
         self.findings: dict[str, _Finding] = {}
         self._graph = graph
         self._schemas = schemas
-        self._image_exists = image_exists
-        self._open: set[str] = set()
+        self._file_exists = file_exists
+        self._open: list[str] = []
 
     def inspect_output(self, node_id: str) -> _Finding:
         """What is wrong with an output node, or with what it depends on."""
@@ -108,45 +122,55 @@ class _Inspector:
     def _inspect(self, node_id: str) -> bool:
         if node_id in self.findings:
             return self.findings[node_id].valid
-        if node_id in self._open:  # a cycle: nothing in it is valid, and ComfyUI names none of it
+        if node_id in self._open:
+            self._note_cycle([*self._open[self._open.index(node_id) :], node_id])
             return False
-        self._open.add(node_id)
+        self._open.append(node_id)
         try:
             finding = self._inspect_inputs(self._graph[node_id])
         finally:
-            self._open.discard(node_id)
+            self._open.pop()
+        if node_id in self.findings:  # it stands in a cycle
+            finding = _Finding(valid=False, errors=[*self.findings[node_id].errors, *finding.errors])
         self.findings[node_id] = finding
         return finding.valid
 
+    def _note_cycle(self, path: list[str]) -> None:
+        shown = " -> ".join(f"{node_id} ({self._graph[node_id]['class_type']})" for node_id in path)
+        nodes = list(dict.fromkeys(path))
+        for node_id in nodes:
+            extra = {"node_id": node_id, "cycle_nodes": nodes}
+            error = fault("dependency_cycle", "Dependency cycle detected", shown, **extra)
+            self.findings[node_id] = _Finding(valid=False, errors=[error])
+
     def _inspect_inputs(self, node: JSON) -> _Finding:
-        inputs, class_type = node["inputs"], node["class_type"]
+        inputs = node["inputs"]
         finding = _Finding(valid=True, errors=[])
-        for entry in self._schemas.inputs(class_type):
+        for entry in self._schemas.inputs(node["class_type"], inputs):
             try:
-                upstream_valid = self._inspect_input(entry, inputs, class_type)
+                upstream_valid = self._inspect_input(entry, inputs)
             except _InputFault as error:
                 finding.errors.append(error.error)
                 upstream_valid = False
             finding.valid = finding.valid and upstream_valid
         return finding
 
-    def _inspect_input(self, entry: Input, inputs: JSON, class_type: str) -> bool:
+    def _inspect_input(self, entry: Input, inputs: JSON) -> bool:
         """Check one input; False when what it links to is invalid, _InputFault when it is wrong itself."""
         if entry.name not in inputs:
             if entry.required:
-                raise _InputFault("required_input_missing", "Required input is missing", entry.name, entry)
+                last = entry.name.rpartition(".")[2]
+                raise _InputFault("required_input_missing", "Required input is missing", last, entry)
             return True
         value = inputs[entry.name]
         if isinstance(value, list):
             return self._inspect_link(entry, value)
         inputs[entry.name] = value = _convert(entry, value)
-        if (class_type, entry.name) == ("LoadImage", "image"):
-            if not self._image_exists(value):
-                details = f"image - Invalid image file: {value}"
-                raise _InputFault("custom_validation_failed", "Custom validation failed for node", details, entry)
+        if entry.upload:
+            self._check_file(entry, value)
         else:
             _check_range(entry, value)
-            _check_choice(entry, value)
+            self._check_choice(entry, value)
         return True
 
     def _inspect_link(self, entry: Input, link: list[Any]) -> bool:
@@ -156,7 +180,7 @@ class _Inspector:
                 "bad_linked_input", message, entry.name, entry, input_config=entry.config, received_value=link
             )
         received = self._schemas.outputs(self._graph[link[0]]["class_type"])[link[1]]
-        if received != entry.type_name:
+        if received != entry.type_name and not {"*"} & {received, entry.type_name}:
             details = f"{entry.name}, received_type({received}) mismatch input_type({entry.type_name})"
             extra = {"input_config": entry.config, "received_type": received, "linked_node": link}
             message = "Return type mismatch between linked nodes"
@@ -166,6 +190,24 @@ class _Inspector:
         except Exception as error:
             self.findings[link[0]] = _Finding(valid=False, errors=[_inner_exception(entry, link, error)])
             return False
+
+    def _check_file(self, entry: Input, name: Any) -> None:
+        if not self._file_exists(name):
+            kind = "video" if "video_upload" in entry.options else "image"
+            details = f"{entry.name} - Invalid {kind} file: {name}"
+            raise _InputFault("custom_validation_failed", "Custom validation failed for node", details, entry)
+
+    def _check_choice(self, entry: Input, value: Any) -> None:
+        choices = entry.choices
+        if choices is None or value in choices:
+            return
+        if entry.takes_model(value) and value not in self._schemas.missing_models:
+            return
+        long = len(choices) > _LONGEST_LIST
+        shown = f"(list of length {len(choices)})" if long else str(choices)
+        extra = {"input_config": None if long else entry.config, "received_value": value}
+        details = f"{entry.name}: {value!r} not in {shown}"
+        raise _InputFault("value_not_in_list", "Value not in list", details, entry, **extra)
 
 
 def _inner_exception(entry: Input, link: list[Any], error: Exception) -> JSON:
@@ -183,6 +225,8 @@ def _inner_exception(entry: Input, link: list[Any], error: Exception) -> JSON:
 
 
 def _convert(entry: Input, value: Any) -> Any:
+    if isinstance(value, dict) and "__value__" in value:
+        value = value["__value__"]
     convert = _CONVERSIONS.get(entry.type_name, lambda same: same)
     try:
         return convert(value)
@@ -202,14 +246,3 @@ def _check_range(entry: Input, value: Any) -> None:
     if high is not None and value > high:
         message = f"Value {value} bigger than max of {high}"
         raise _InputFault("value_bigger_than_max", message, entry.name, entry, **extra)
-
-
-def _check_choice(entry: Input, value: Any) -> None:
-    choices = entry.choices
-    if choices is None or value in choices:
-        return
-    long = len(choices) > _LONGEST_LIST
-    shown = f"(list of length {len(choices)})" if long else str(choices)
-    extra = {"input_config": None if long else entry.config, "received_value": value}
-    details = f"{entry.name}: '{value}' not in {shown}"
-    raise _InputFault("value_not_in_list", "Value not in list", details, entry, **extra)

@@ -13,7 +13,8 @@ def client():
         client = Client(engine.url, engine.home)
         client.upload("start.png", png())
         client.run(picture_graph(filename_prefix="sub/shown"))
-        (engine.home / "output" / "page.html").write_text("<p>")
+        for name in ("page.html", "drawing.svg"):
+            (engine.home / "output" / name).write_text("<p>")
         yield client
 
 
@@ -50,7 +51,14 @@ def test_a_file_is_served_whole_and_in_part(client):
     assert (whole.status_code, whole.headers["Content-Type"]) == (200, "image/png")
     part = requests.get(f"{client.url}/api/view", params=SHOWN, headers={"Range": "bytes=0-3"}, timeout=10)
     assert (part.status_code, part.content) == (206, b"\x89PNG")
-    assert client.get("/view", filename="page.html").headers["Content-Type"] == "application/octet-stream"
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_file_that_may_hold_a_script_is_only_downloaded(client):
+    for name in ("page.html", "drawing.svg"):
+        headers = client.get("/view", filename=name).headers
+        assert headers["Content-Type"] == "application/octet-stream"
+        assert headers["Content-Disposition"].startswith("attachment")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import av
 import pytest
 from PIL import Image
 
-from local.engine import Scenario, start
+from local.engine import Scenario, schemas, start
 from local.engine.nodes import NODES, SAVERS
 from tests.helpers import color_at
 from tests.integration.engine_client import Client, default_graph, node, picture_graph, png
@@ -31,8 +31,10 @@ def test_the_engine_says_that_it_is_not_comfyui(client):
     assert "stand-in" in client.get("/queue").headers["Server"]
 
 
-def test_every_class_that_a_valid_graph_can_hold_can_run(client):
-    assert set(client.get("/object_info").json()) == NODES.keys() | SAVERS.keys()
+def test_a_class_is_either_played_or_known_as_comfyuis_own(client):
+    played = set(client.get("/object_info").json())
+    assert played >= NODES.keys() | SAVERS.keys()
+    assert not played & schemas.not_played()
     assert client.get("/object_info/NoSuchNode").json() == {}
 
 
@@ -154,12 +156,16 @@ def test_previews_go_to_temp_under_a_random_name(client):
         ("plain", "plain_00001_.png"),
         ("a/b/c", "a/b/c_00001_.png"),
         ("%width%x%height%", "32x16_00001_.png"),
-        ("./plain", "plain_00002_.png"),
     ],
 )
 def test_a_prefix_becomes_a_name(client, prefix, path):
     (written,) = client.saved(picture_graph(filename_prefix=prefix), "3")
     assert written == client.home / "output" / path
+
+
+def test_the_number_is_the_highest_there_is_plus_one(client):
+    names = [client.saved(picture_graph(filename_prefix=prefix), "3")[0].name for prefix in ("n", "./n")]
+    assert names == ["n_00001_.png", "n_00002_.png"]
 
 
 @pytest.mark.parametrize("prefix", ["../escape", "/abs/escape"])
@@ -186,3 +192,127 @@ def test_only_what_changed_runs_again(client):
     client.upload("start.png", png("blue"), overwrite="true")
     assert cached(other_prefix) == 10
     client.upload("start.png", png(), overwrite="true")
+
+
+def test_a_graph_of_another_model_gives_pictures_of_its_size(client):
+    graph = {
+        "4": node("CheckpointLoaderSimple", ckpt_name="flux1-dev-fp8.safetensors"),
+        "5": node("EmptyLatentImage", width=72, height=40, batch_size=2),
+        "6": node("CLIPTextEncode", clip=["10", 1], text="a rocket"),
+        "7": node("CLIPTextEncode", clip=["10", 1], text=""),
+        "10": node(
+            "LoraLoader", model=["4", 0], clip=["4", 1], lora_name="a/b.safetensors", strength_model=1, strength_clip=1
+        ),
+        "11": node("LoraLoaderModelOnly", model=["10", 0], lora_name="c.safetensors", strength_model=0.5),
+        "3": node(
+            "KSampler",
+            model=["11", 0],
+            seed=5,
+            steps=4,
+            cfg=1,
+            sampler_name="euler",
+            scheduler="simple",
+            positive=["6", 0],
+            negative=["7", 0],
+            latent_image=["5", 0],
+            denoise=1,
+        ),
+        "8": node("VAEDecode", samples=["3", 0], vae=["4", 2]),
+        "9": node("SaveImage", images=["8", 0], filename_prefix="other"),
+        "12": node("PreviewImage", images=["9", 0]),
+    }
+    pictures = [Image.open(path) for path in client.saved(graph, "9")]
+    assert [picture.size for picture in pictures] == [(72, 40)] * 2
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+
+
+def test_a_mask_is_the_inverse_of_alpha(client):
+    half = Image.new("RGBA", (20, 10), (0, 0, 0, 255))
+    half.paste((0, 0, 0, 0), (0, 0, 10, 10))
+    buffer = io.BytesIO()
+    half.save(buffer, "PNG")
+    client.upload("half.png", buffer.getvalue())
+    graph = {
+        "1": node("LoadImageMask", image="half.png", channel="alpha"),
+        "2": node("MaskToImage", mask=["1", 0]),
+        "3": node("SaveImage", images=["2", 0], filename_prefix="mask"),
+    }
+    (path,) = client.saved(graph, "3")
+    mask = Image.open(path).convert("L")
+    assert (mask.getpixel((5, 5)), mask.getpixel((15, 5))) == (255, 0)
+
+
+def test_a_video_is_loaded_taken_apart_and_shown_as_text(client):
+    (path,) = client.saved(default_graph({"101": {"fps": 12, "bit_depth": 10}}), "102")
+    assert film(path)[3] == "yuv420p10le"
+    (client.home / "input" / "clip.mp4").write_bytes(path.read_bytes())
+    graph = {
+        "1": node("LoadVideo", file="clip.mp4"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": node("SaveImage", images=["2", 0], filename_prefix="part"),
+        "4": node("PreviewAny", source=["2", 2]),
+    }
+    outputs = client.run(graph)["outputs"]
+    assert len(outputs["3"]["images"]) == 5
+    assert outputs["4"] == {"text": ["12.0"]}
+
+
+def test_an_mp4_begins_with_its_index(client):
+    (path,) = client.saved(default_graph({"102": {"filename_prefix": "fast"}}), "102")
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def add_node(listed, class_type, graph):
+    """A node of the class, its inputs with a valid value each, and below it nodes that give what it links to."""
+    inputs: dict[str, Any] = {}
+    for entry in schemas.expand(listed[class_type]["input"], {"codec": "auto"}):
+        if entry.upload:
+            inputs[entry.name] = "clip.mp4" if entry.name == "file" else "start.png"
+        elif entry.choices is not None:
+            inputs[entry.name] = next(iter(entry.choices), "mine.safetensors")
+        elif entry.type_name in VALUES:
+            inputs[entry.name] = entry.options.get("default", VALUES[entry.type_name])
+        elif entry.required:
+            source, slot = SOURCES.get(entry.type_name, ("LoadImage", 0))
+            add_node(listed, source, graph)
+            inputs[entry.name] = [source, slot]
+    graph[class_type] = node(class_type, **inputs)
+
+
+VALUES: dict[str, Any] = {"STRING": "text", "BOOLEAN": True, "INT": 1, "FLOAT": 1.0}
+SOURCES = {
+    "MODEL": ("CheckpointLoaderSimple", 0),
+    "CLIP": ("CheckpointLoaderSimple", 1),
+    "VAE": ("CheckpointLoaderSimple", 2),
+    "CONDITIONING": ("CLIPTextEncode", 0),
+    "LATENT": ("EmptyLatentImage", 0),
+    "MASK": ("LoadImage", 1),
+    "NOISE": ("RandomNoise", 0),
+    "GUIDER": ("BasicGuider", 0),
+    "SAMPLER": ("KSamplerSelect", 0),
+    "SIGMAS": ("BasicScheduler", 0),
+    "VIDEO": ("CreateVideo", 0),
+    "CLIP_VISION": ("CLIPVisionLoader", 0),
+    "CLIP_VISION_OUTPUT": ("CLIPVisionEncode", 0),
+    "CONTROL_NET": ("ControlNetLoader", 0),
+    "STYLE_MODEL": ("StyleModelLoader", 0),
+    "UPSCALE_MODEL": ("UpscaleModelLoader", 0),
+    "LATENT_UPSCALE_MODEL": ("LatentUpscaleModelLoader", 0),
+}
+
+
+def test_every_class_that_is_listed_runs(client):
+    (path,) = client.saved(default_graph({"102": {"filename_prefix": "for_loading"}}), "102")
+    (client.home / "input" / "clip.mp4").write_bytes(path.read_bytes())
+    listed = client.get("/object_info").json()
+    failed = {}
+    for class_type, schema in listed.items():
+        graph: dict[str, Any] = {}
+        add_node(listed, class_type, graph)
+        if not schema["output_node"]:
+            graph["shown"] = node("PreviewAny", source=[class_type, 0])
+        event, data = client.run(graph)["status"]["messages"][-1]
+        if event != "execution_success":
+            failed[class_type] = data["exception_message"]
+    assert failed == {}

@@ -1,5 +1,6 @@
 """What the engine answers to a graph before it runs: accepted, coerced, or refused in ComfyUI's words."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -23,26 +24,32 @@ def refusal(client, graph):
     return answer.json()
 
 
-def test_an_unknown_class_is_named(client):
-    assert refusal(client, {"8": node("NoSuchNode")}) == {
+@pytest.mark.parametrize(("title", "told"), [(None, "NoSuchNode"), ("Mine", "Mine")])
+def test_an_unknown_class_is_told_by_the_nodes_title_and_in_extra_info(client, title, told):
+    meta = {"_meta": {"title": title}} if title else {}
+    assert refusal(client, {"8": {**node("NoSuchNode"), **meta}}) == {
         "error": {
-            "type": "invalid_prompt",
-            "message": "Cannot execute because node NoSuchNode does not exist.",
+            "type": "missing_node_type",
+            "message": f"Node '{told}' not found. The custom node may not be installed.",
             "details": "Node ID '#8'",
-            "extra_info": {},
+            "extra_info": {"node_id": "8", "class_type": "NoSuchNode", "node_title": told},
         },
         "node_errors": {},
     }
 
 
-@pytest.mark.parametrize("graph", [{"nodes": [], "links": []}, {"nodes": "text"}, {"nodes": {"inputs": {}}}])
-def test_a_graph_in_another_format_lacks_class_type(client, graph):
-    error = refusal(client, graph)["error"]
-    assert error["message"] == "Cannot execute because a node is missing the class_type property."
-    assert error["details"] == "Node ID '#nodes'"
+def test_a_class_that_only_comfyui_has_is_told_as_such(client):
+    error = refusal(client, {"8": node("SaveAudio")})["error"]
+    assert (error["type"], error["extra_info"]["class_type"]) == ("missing_node_type", "SaveAudio")
+    assert "preview engine" in error["message"]
 
 
-@pytest.mark.parametrize("graph", [{}, [], {"1": node("LoadImage", image="start.png")}])
+def test_a_node_without_class_type_is_told_by_its_id(client):
+    error = refusal(client, {"8": {"inputs": {}}})["error"]
+    assert error["message"].startswith("Node 'ID #8' has no class_type.")
+
+
+@pytest.mark.parametrize("graph", [{}, {"1": node("LoadImage", image="start.png")}])
 def test_a_graph_without_output_node_is_refused(client, graph):
     assert refusal(client, graph)["error"]["type"] == "prompt_no_outputs"
 
@@ -75,19 +82,19 @@ def test_a_missing_input_is_told_under_the_node_that_lacks_it(client):
 
 
 MODELS = [
-    "hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors",
-    "hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors",
     "hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors",
+    "hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors",
+    "hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors",
 ]
 WIDTH = ["INT", {"default": 848, "min": 16, "max": 16384, "step": 16}]
 NOT_A_NUMBER = "invalid literal for int() with base 10: 'wide'"
 
 
 WRONG_VALUES = {
-    "a-model-file-that-is-absent": (
-        ("12", {"unet_name": "missing.safetensors"}),
-        ("value_not_in_list", f"unet_name: 'missing.safetensors' not in {MODELS}"),
-        {"input_config": [MODELS, {}], "received_value": "missing.safetensors"},
+    "no-model-file": (
+        ("12", {"unet_name": "no file"}),
+        ("value_not_in_list", f"unet_name: 'no file' not in {MODELS}"),
+        {"received_value": "no file"},
     ),
     "not-in-a-list-too-long-to-spell-out": (
         ("128", {"sampler_name": "nope"}),
@@ -127,10 +134,15 @@ WRONG_VALUES = {
         ("custom_validation_failed", "image - Invalid image file: not_there.png"),
         {"input_name": "image"},
     ),
-    "a-codec-there-is-not": (
-        ("102", {"codec": "h265"}),
-        ("value_not_in_list", "codec: 'h265' not in ['auto', 'h264']"),
-        {},
+    "a-quality-there-is-not": (
+        ("102", {"codec.encoding": "re-encode", "codec.encoding.crf": 52}),
+        ("value_bigger_than_max", "codec.encoding.crf"),
+        {"input_name": "codec.encoding.crf"},
+    ),
+    "a-choice-without-what-it-needs": (
+        ("102", {"codec.encoding": "re-encode"}),
+        ("required_input_missing", "crf"),
+        {"input_name": "codec.encoding.crf"},
     ),
 }
 
@@ -145,9 +157,22 @@ def test_a_wrong_value_is_told_with_what_is_allowed(client, change, fault, extra
     assert extra.items() <= error["extra_info"].items()
 
 
-def test_a_cycle_is_refused_without_naming_a_node(client):
+def test_a_codec_there_is_not_fails_only_in_its_node(client):
+    error = client.failure(default_graph({"102": {"codec": "h265"}}))
+    assert (error["node_id"], error["exception_type"]) == ("102", "TypeError")
+
+
+def test_any_models_file_is_taken_because_there_are_none(client):
+    changes = {"12": {"unet_name": "mine.safetensors"}, "10": {"vae_name": "sub/mine.pth"}}
+    assert client.run(default_graph(changes))["status"]["completed"]
+
+
+def test_a_cycle_is_told_under_each_of_its_nodes(client):
     graph = default_graph({"130": {"model": ["a", 0]}}, a=node("ModelSamplingSD3", model=["130", 0], shift=1))
-    assert refusal(client, graph)["node_errors"] == {}
+    errors = refusal(client, graph)["node_errors"]
+    assert errors.keys() == {"130", "a"}
+    assert errors["a"]["errors"][0]["type"] == "dependency_cycle"
+    assert errors["a"]["errors"][0]["details"].count("ModelSamplingSD3") == 3
 
 
 @pytest.mark.parametrize("body", [{"client_id": "x"}, []])
@@ -156,7 +181,14 @@ def test_a_body_without_prompt_is_refused(client, body):
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "no_prompt")
 
 
-@pytest.mark.parametrize("body", [b'{"prompt": "text"}', b'{"prompt": null}', b"no json"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b'{"prompt": "text"}', b'{"prompt": null}', b'{"prompt": []}', b"no json"),
+        *(b'{"prompt": {"nodes": [], "links": []}}', b'{"prompt": {"1": "text"}}'),
+        b'{"prompt": {"1": {"class_type": "LoadImage", "inputs": []}}}',
+    ],
+)
 def test_a_body_that_is_no_graph_gets_500_in_plain_text(client, body):
     answer = requests.post(f"{client.url}/prompt", data=body, timeout=10)
     assert (answer.status_code, answer.headers["Content-Type"].split(";")[0]) == (500, "text/plain")
@@ -181,6 +213,31 @@ def test_values_are_coerced_and_unknown_ones_kept(client):
     assert outputs == ["102"]
 
 
-@pytest.mark.parametrize(("given", "returned"), [("job-1", "job-1"), (12345, "12345"), ("a/../b c", "a/../b c")])
-def test_the_client_may_choose_the_prompt_id(client, given, returned):
-    assert client.post("/prompt", {"prompt": picture_graph(), "prompt_id": given}).json()["prompt_id"] == returned
+def test_the_client_may_choose_a_canonical_uuid_as_prompt_id(client):
+    chosen = str(uuid.uuid4())
+    answer = client.post("/prompt", {"prompt": picture_graph(), "prompt_id": chosen}).json()
+    assert answer["prompt_id"] == chosen
+    assert client.post("/prompt", {"prompt": picture_graph(), "prompt_id": None}).json()["prompt_id"] != "None"
+
+
+@pytest.mark.parametrize(
+    "given", ["job-1", 12345, "8f14e45fceea467a9575e1c5b8a1c4d2", "8F14E45F-CEEA-467A-9575-E1C5B8A1C4D2"]
+)
+def test_any_other_prompt_id_is_refused(client, given):
+    answer = client.post("/prompt", {"prompt": picture_graph(), "prompt_id": given})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_prompt_id")
+
+
+def test_another_sites_page_is_turned_away(client):
+    answer = requests.get(f"{client.url}/queue", headers={"Sec-Fetch-Site": "cross-site"}, timeout=10)
+    assert (answer.status_code, answer.content) == (403, b"")
+
+
+@pytest.mark.parametrize("image", ["../output/out.png", "linked.png", "/etc/hostname"])
+def test_an_image_outside_the_input_folder_is_as_good_as_none(client, image):
+    (client.home / "output" / "out.png").write_bytes(png())
+    link = client.home / "input" / "linked.png"
+    if not link.is_symlink():
+        link.symlink_to(client.home / "output" / "out.png")
+    (error,) = refusal(client, default_graph({"80": {"image": image}}))["node_errors"]["80"]["errors"]
+    assert error["details"] == f"image - Invalid image file: {image}"

@@ -84,3 +84,13 @@ def test_free_acts_after_the_running_prompt_and_drops_its_results(client):
     assert client.post("/free", {"unload_models": True, "free_memory": True}).content == b""
     assert client.wait(prompt_id)["status"]["completed"]
     assert client.run(graph)["status"]["messages"][1][1]["nodes"] == []
+
+
+def test_a_job_is_cancelled_by_its_id_whether_it_waits_or_runs(client):
+    running, waiting = client.queue(default_graph(LONG)), client.queue(picture_graph())
+    client.wait_until_running(running)
+    time.sleep(0.05)
+    for prompt_id, cancelled in ((waiting, True), (running, True), (waiting, False)):
+        assert client.post(f"/api/jobs/{prompt_id}/cancel").json() == {"cancelled": cancelled}
+    assert client.wait(running)["status"]["messages"][-1][0] == "execution_interrupted"
+    assert client.get(f"/history/{waiting}").json() == {}

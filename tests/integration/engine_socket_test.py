@@ -107,3 +107,11 @@ def test_a_cached_prompt_tells_its_files_again(client):
     told = {message["type"]: message["data"] for message in messages}
     assert told["execution_cached"]["nodes"] == ["1", "2", "3"]
     assert told["executed"]["output"] == files
+
+
+def test_of_many_quick_steps_the_first_and_the_last_are_told(client):
+    messages = client.listen_to(default_graph({"127": {"noise_seed": 108}, "126": {"steps": 12}}))
+    steps = [message["data"]["value"] for message in messages if message["type"] == "progress"]
+    assert (steps[0], steps[-1]) == (1, 12)
+    assert steps == sorted(steps)
+    assert len(steps) < 6  # 12 steps of 0.02 s, told at most every 0.1 s

@@ -201,7 +201,7 @@ def test_the_previews_of_a_graph_that_is_refused_in_part_are_removed_too(run, sm
     graph = {
         "1": {"class_type": "LoadImage", "inputs": {"image": "start.png"}},
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
-        "3": {"class_type": "SaveImage", "inputs": {"images": ["99", 0], "filename_prefix": "mine"}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 1], "filename_prefix": "mine"}},
     }
     # The answer that refuses the broken part is held back until the sound part has run.
     with start(scenario=Scenario(slow=0.2)) as engine:

@@ -48,7 +48,8 @@ def test_the_identical_request_twice_is_answered_twice_with_the_same_pixels(comf
 def test_progress_counts_the_sampling_steps(comfyui, run, small):
     seen = []
     run(comfyui, small(width=64, height=64, steps=3, seed=random.randrange(2**32)), report=seen.append)
-    assert [progress["step"] for progress in seen if progress.get("steps") == 3] == [1, 2, 3]
+    steps = [progress["step"] for progress in seen if progress.get("steps") == 3]
+    assert (steps[0], steps[-1], steps) == (1, 3, sorted(steps))  # between them ComfyUI leaves quick ones out
 
 
 def model_free(**inputs):

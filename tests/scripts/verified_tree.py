@@ -8,10 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from checks.comfyui import VERIFIED
+from local.engine.folders import Folders
+from local.engine.schemas import Schemas
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("verify_setup.py", "checks", "handler.py", "worker", "workflow_api.json", "requirements", "local")
@@ -128,8 +133,9 @@ def http_server(answers: dict[str, Any], damage: bytes = b"") -> Iterator[str]:
         server.shutdown()
 
 
-def comfyui(version: str = "0.8.0", torch: str = "2.6.0+cu124") -> dict[str, Any]:
-    """What a ComfyUI answers to the questions of verify_setup.py."""
-    schemas = json.loads((ROOT / "local" / "engine" / "object_info.json").read_text())
+def comfyui(version: str = VERIFIED, torch: str = "2.10.0+cu128", without: Iterable[str] = ()) -> dict[str, Any]:
+    """What a ComfyUI answers to the questions of verify_setup.py, without some models."""
+    with tempfile.TemporaryDirectory() as home:
+        schemas = Schemas(Folders(Path(home)), missing_models=tuple(without)).everything()
     system = {"comfyui_version": version, "pytorch_version": torch}
     return {"/system_stats": {"system": system, "devices": []}, "/object_info": schemas}

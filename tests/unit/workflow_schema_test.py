@@ -1,4 +1,4 @@
-"""The worker's own graphs against the node schemas recorded from a running ComfyUI 0.8.0."""
+"""The worker's own graphs against the node schemas recorded from a running ComfyUI 0.33.0."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.engine.schemas import read
+from local.engine.schemas import Input, expand, read
 from worker import config
 from worker.catalogue import GRAPH_OPTIONS, PRESETS
 from worker.graph import DEFAULT_GRAPH, UPSCALE_GRAPH, fill
@@ -38,9 +38,9 @@ def faults(nodes: dict[str, Any]) -> Iterator[str]:
         if schema is None:
             yield f"{node_id}: no class {node['class_type']}"
             continue
-        required = schema["input"].get("required", {})
-        known = {**required, **schema["input"].get("optional", {})}
-        yield from (f"{node_id}.{name}: missing" for name in required.keys() - node["inputs"].keys())
+        known = {entry.name: entry for entry in expand(schema["input"], node["inputs"])}
+        required = {name for name, entry in known.items() if entry.required}
+        yield from (f"{node_id}.{name}: missing" for name in required - node["inputs"].keys())
         yield from (f"{node_id}.{name}: unknown" for name in node["inputs"].keys() - known.keys())
         for name in known.keys() & node["inputs"].keys():
             yield from (
@@ -48,15 +48,14 @@ def faults(nodes: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def value_faults(nodes: dict[str, Any], value: Any, spec: list[Any]) -> Iterator[str]:
-    kind, options = spec[0], spec[1] if len(spec) > 1 else {}
-    choices = kind if isinstance(kind, list) else options.get("options")
-    if options.get("image_upload"):
+def value_faults(nodes: dict[str, Any], value: Any, entry: Input) -> Iterator[str]:
+    kind, options = entry.kind, entry.options
+    if entry.upload:
         if not isinstance(value, str):
             yield f"{value!r} is no file name"
-    elif choices is not None:
-        if value not in choices:
-            yield f"{value!r} is none of {choices}"
+    elif entry.choices is not None:
+        if value not in entry.choices:
+            yield f"{value!r} is none of {entry.choices}"
     elif kind in {"INT", "FLOAT"}:
         yield from number_faults(value, kind, options)
     elif kind in {"STRING", "BOOLEAN"}:
