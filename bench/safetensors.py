@@ -3,8 +3,11 @@
 import functools
 import json
 import math
+import mmap
+import os
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 BYTES = {"F8_E4M3": 1, "F16": 2, "F32": 4}
 BLOCK = 1_048_573  # values drawn; a prime, so that no two rows of a matrix begin at the same place of it
+BUFFER = 2**24  # bytes written at once
 FP8_DEVIATION = 64.0  # of the values that stand for a standard deviation of 1: seven of them are fp8's largest, 448
 
 
@@ -46,13 +50,49 @@ def write(path: Path, tensors: Iterable[Tensor], seed: int) -> int:
     ordered = _in_order(tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(_head(ordered))
+    with closing(_Sink(part)) as sink:
+        sink.write(_head(ordered))
         for tensor in ordered:
             for piece in _pieces(tensor, seed):
-                file.write(piece.data)
+                sink.write(piece.data)
     part.replace(path)
     return path.stat().st_size
+
+
+class _Sink:
+    """A file written past the page cache, which large files would fill first; through it where that is not possible."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        try:
+            self._file = os.open(path, flags | getattr(os, "O_DIRECT", 0), 0o644)
+        except OSError:  # a file system that lacks it, such as tmpfs
+            self._file = os.open(path, flags, 0o644)
+        self._buffer = mmap.mmap(-1, BUFFER)  # begins at a page, as O_DIRECT wants it
+        self._size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        left = memoryview(data).cast("B")
+        while left:
+            used = self._size % BUFFER
+            piece = left[: BUFFER - used]
+            self._buffer[used : used + len(piece)] = piece
+            self._size, left = self._size + len(piece), left[len(piece) :]
+            if used + len(piece) == BUFFER:
+                self._flush(BUFFER)
+
+    def _flush(self, count: int) -> None:
+        with memoryview(self._buffer) as whole, whole[:count] as left:
+            written = os.write(self._file, left)
+            while written < count:  # a disk that fills up says so in the next call
+                written += os.write(self._file, left[written:])
+
+    def close(self) -> None:
+        """Write the rest, in whole pages, and cut the file to its size."""
+        self._flush(-(-(self._size % BUFFER) // mmap.PAGESIZE) * mmap.PAGESIZE)
+        os.ftruncate(self._file, self._size)
+        os.close(self._file)
+        self._buffer.close()
 
 
 def size(tensors: Iterable[Tensor]) -> int:
