@@ -14,6 +14,8 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_LOG:=/tmp/comfyui.log}"
 : "${COMFYUI_LOG_LIMIT:=10000000}" # bytes | a longer COMFYUI_LOG loses its beginning
 : "${MODELS_STATE:=/tmp/models.state}"
+: "${MODEL_PATHS:=/tmp/extra_model_paths.yaml}"
+: "${VOLUME_CUSTOM_NODES:=0}"    # 0 or 1 | 1: ComfyUI loads the node packs of the volume's `custom_nodes/` ([what that means](WORKFLOWS.md#custom-nodes))
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after so many within COMFYUI_DEATH_WINDOW the container ends
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
 : "${RUNPOD_INIT_TIMEOUT:=420}"  # s | the platform's limit from the container's start to the job loop; raise it where models are downloaded
@@ -83,11 +85,31 @@ write_log() {
   cat # on a full disk: without a reader the next line of output would fail ComfyUI
 }
 
+# usage: list_model_folders; `NAME FOLDER` for each folder below models/ in which ComfyUI looks for a kind of model
+list_model_folders() {
+  (cd "$COMFYUI_DIR" && "$COMFYUI_PYTHON" -c '
+import os, folder_paths
+for name, (paths, _) in folder_paths.folder_names_and_paths.items():
+    for path in paths:
+        print(name, os.path.relpath(path, folder_paths.models_dir))')
+}
+
+# usage: name_model_paths; writes the volume's models folders where ComfyUI reads them
+name_model_paths() {
+  local volume=${VOLUME_DIR:-/runpod-volume} options=()
+  : >"$MODEL_PATHS"
+  [[ -d $volume ]] || return 0
+  [[ $VOLUME_CUSTOM_NODES == 0 ]] || options=(--custom-nodes)
+  list_model_folders | "$WORKER_PYTHON" -m worker.models.paths "$volume" "${options[@]}" >"$MODEL_PATHS" ||
+    log "ComfyUI may not see every model of $volume, see above"
+}
+
 # usage: run_comfyui; in a process of its own, which it replaces
 run_comfyui() {
   local extra
   read -ra extra <<<"$COMFYUI_ARGS"
   [[ ${API_NODES:-0} == 1 ]] || extra=(--disable-api-nodes "${extra[@]}")
+  [[ ! -s $MODEL_PATHS ]] || extra+=(--extra-model-paths-config "$MODEL_PATHS")
   cd "$COMFYUI_DIR" || exit 1 # its caller switches set -e off
   exec "$COMFYUI_PYTHON" -u main.py --listen "$COMFYUI_LISTEN" --port "$COMFYUI_PORT" \
     --disable-metadata "${extra[@]}" > >(write_log) 2>&1
@@ -111,6 +133,7 @@ follow() {
 supervise_comfyui() {
   local -a deaths=()
   local status
+  name_model_paths
   while true; do
     status=0
     run_comfyui &

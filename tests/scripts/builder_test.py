@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import json
 import os
 import re
 import signal
@@ -65,6 +66,34 @@ def test_the_boot_copies_the_models_and_the_handler_takes_over_its_process(conta
     wait_for(container.says("ComfyUI 0.8.0 in"))
     assert "5 of 5 models" in text
     assert not list(container.comfyui.rglob("*.part"))
+
+
+def test_comfyui_is_shown_every_models_folder_of_the_volume(container: Container) -> None:
+    container.fill_volume()
+    (container.volume / "models" / "ipadapter").mkdir()
+    (container.volume / "runpod-slim" / "ComfyUI" / "models").mkdir(parents=True)
+    container.start()
+    wait_for(container.says(f"--extra-model-paths-config {container.model_paths}"))
+    config = {conf["base_path"]: conf for conf in json.loads(container.model_paths.read_text()).values()}
+    models = config[f"{container.volume}/models"]
+    assert models["diffusion_models"].split() == ["diffusion_models", "unet"]
+    assert (models["loras"], models["ipadapter"]) == ("loras", "ipadapter")
+    assert set(config) == {str(container.volume / folder) for folder in ("", "models", "runpod-slim/ComfyUI/models")}
+    assert not any("custom_nodes" in conf for conf in config.values())
+
+
+def test_node_packs_of_the_volume_are_loaded_only_where_that_is_set(container: Container) -> None:
+    (container.volume / "custom_nodes").mkdir(parents=True)
+    container.start(VOLUME_CUSTOM_NODES="1")
+    wait_for(container.says("--extra-model-paths-config"))
+    config = json.loads(container.model_paths.read_text())
+    assert config["custom_nodes"] == {"base_path": str(container.volume), "custom_nodes": "custom_nodes"}
+
+
+def test_without_a_volume_comfyui_has_its_own_folders(container: Container) -> None:
+    container.start()
+    wait_for(container.comfyui_pid)
+    assert "--extra-model-paths-config" not in container.text
 
 
 def test_comfyui_and_the_handler_are_up_while_the_models_are_still_on_their_way(

@@ -60,14 +60,26 @@ def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
     raise AssertionError("it did not happen in time")
 
 
+FOLDER_PATHS = """
+models_dir = "/comfyui/models"
+folder_names_and_paths = {
+    "loras": (["/comfyui/models/loras"], {".safetensors"}),
+    "diffusion_models": (["/comfyui/models/unet", "/comfyui/models/diffusion_models"], {".safetensors"}),
+    "custom_nodes": (["/comfyui/custom_nodes"], set()),
+}
+"""
+
+
 class Container:
     """A tree like the container's, and builder.sh running in it."""
 
     def __init__(self, folder: Path) -> None:
         self.volume, self.comfyui, self.log = folder / "volume", folder / "comfyui", folder / "comfyui.log"
+        self.model_paths = folder / "extra_model_paths.yaml"
         self.comfyui.mkdir()
         (self.comfyui / "main.py").write_text(COMFYUI)
         (folder / "handler.py").write_text(HANDLER)
+        (self.comfyui / "folder_paths.py").write_text(FOLDER_PATHS)
         (self.comfyui / "comfyui_version.py").write_text('__version__ = "0.8.0"\n')
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -81,6 +93,7 @@ class Container:
             "COMFYUI_PORT": str(port),
             "COMFYUI_LOG": str(self.log),
             "MODELS_STATE": str(folder / "models.state"),
+            "MODEL_PATHS": str(self.model_paths),
             "MODELS_DIR": str(self.comfyui / "models"),
             "VOLUME_DIR": str(self.volume),
         }

@@ -63,7 +63,8 @@ def place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Place:
 
 
 @pytest.mark.parametrize(
-    "layout", ["", "models", "ComfyUI/models", f"huggingface-cache/hub/{HUB}/snapshots/abc/split_files"]
+    "layout",
+    ["", "models", "ComfyUI/models", "runpod-slim/ComfyUI/models", f"hub/{HUB}/snapshots/abc/split_files"],
 )
 def test_models_are_copied_from_each_layout(place: Place, layout: str) -> None:
     fill(place.volume / layout)
@@ -81,6 +82,31 @@ def test_the_hub_caches_links_to_blobs_are_followed(place: Place) -> None:
         link.symlink_to(os.path.relpath(cache / "blobs" / model.path, link.parent))
     place.bring(MODELS_MODE="link")
     assert (place.target / VAE.path).resolve() == cache / "blobs" / VAE.path
+
+
+def test_models_are_found_in_the_folders_of_comfyuis_old_names(place: Place) -> None:
+    fill(place.volume / "models")
+    for new, old in (("diffusion_models", "unet"), ("text_encoders", "clip")):
+        (place.volume / "models" / new).rename(place.volume / "models" / old)
+    place.bring()
+    assert place.files().keys() == {str(model.path) for model in MODELS}
+
+
+def test_the_platforms_cached_model_is_linked_in_the_revision_that_the_cache_names(place: Place) -> None:
+    repository = place.volume / "huggingface-cache" / "hub" / HUB
+    for commit in ("111", "222", "333"):
+        fill(repository / "snapshots" / commit / "split_files")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("222\n")
+    place.bring()
+    snapshot = repository / "snapshots" / "222" / "split_files"
+    assert all((place.target / model.path).readlink() == snapshot / model.path for model in MODELS)
+
+
+def test_the_platforms_cached_model_is_copied_where_that_is_set(place: Place) -> None:
+    fill(place.volume / "huggingface-cache" / "hub" / HUB / "snapshots" / "111" / "split_files")
+    place.bring(MODELS_MODE="copy")
+    assert not any(path.is_symlink() for path in place.target.rglob("*"))
 
 
 def test_files_of_many_chunks_and_odd_sizes_arrive_whole(tmp_path: Path) -> None:

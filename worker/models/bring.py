@@ -8,7 +8,7 @@ from worker import catalogue
 from worker.catalogue import ModelFile
 from worker.config import ModelSettings
 from worker.errors import ModelError
-from worker.models import source, transfer
+from worker.models import source, transfer, volume
 from worker.models.integrity import find_fault, note_size
 from worker.models.transfer import Copy
 
@@ -70,6 +70,7 @@ def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path(
 def _put(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> None:
     for item in copies:
         item.part.unlink(missing_ok=True)  # what a killed copy left takes room
+    copies = _link_cached(copies, settings) if settings.mode == "AUTO" else copies
     if not copies:
         return
     need, room = sum(item.source.stat().st_size for item in copies), transfer.room(settings.target)
@@ -83,6 +84,16 @@ def _put(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> None:
             f"{transfer.RESERVE:.0%} of its disk that stay free: enlarge the container's disk or set MODELS_MODE=link"
         )
     _copy(copies, need, settings)
+
+
+def _link_cached(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> Mapping[Copy, ModelFile]:
+    """Link what the platform keeps on this machine's disk; returns the others."""
+    cache = settings.volume / volume.CACHED_MODELS
+    near = [item for item in copies if item.source.is_relative_to(cache)]
+    if near:
+        transfer.link(near)
+        log.info("linked %d models of %s, which is on this machine's disk", len(near), cache)
+    return {item: model for item, model in copies.items() if item not in near}
 
 
 def _copy(copies: Mapping[Copy, ModelFile], size: int, settings: ModelSettings) -> None:

@@ -10,8 +10,13 @@ from typing import NamedTuple
 from worker.catalogue import ModelFile
 from worker.models.integrity import find_fault
 
-FOLDERS = ("models", "", "ComfyUI/models")
-HUB_CACHES = ("huggingface-cache/hub", "hub", ".cache/huggingface/hub", "huggingface/hub", "")
+FOLDERS = ("models", "", "ComfyUI/models", "runpod-slim/ComfyUI/models", "madapps/ComfyUI/models")
+"""Models folders; the last three are those that RunPod's ComfyUI pods leave, which mount the volume at /workspace."""
+OLD_NAMES = {"diffusion_models": "unet", "text_encoders": "clip"}
+"""ComfyUI's earlier names of two kinds of models, which it still reads."""
+CACHED_MODELS = "huggingface-cache/hub"
+"""Where RunPod puts an endpoint's cached model: on the host's disk, whatever the path says."""
+HUB_CACHES = (CACHED_MODELS, "hub", ".cache/huggingface/hub", "huggingface/hub", "")
 
 
 class HubPath(NamedTuple):
@@ -63,10 +68,20 @@ def parse_hub_url(url: str, hub: str) -> HubPath | None:
 def _candidates(model: ModelFile, volume: Path) -> Iterator[Path]:
     for folder in FOLDERS:
         yield volume / folder / model.path
+        if old := OLD_NAMES.get(model.folder):
+            yield volume / folder / old / model.name
     source = parse_hub_url(model.published_url, "https://huggingface.co")
     if source is None:
         return
-    repository = "models--" + source.repository.replace("/", "--")
     for cache in HUB_CACHES:
-        for snapshot in sorted((volume / cache / repository / "snapshots").glob("*")):
+        for snapshot in _snapshots(volume / cache / f"models--{source.repository.replace('/', '--')}", source.revision):
             yield snapshot / source.path
+
+
+def _snapshots(repository: Path, revision: str) -> list[Path]:
+    """The snapshot that the cache names for a revision; every one where it names none."""
+    try:
+        commit = (repository / "refs" / revision).read_text(encoding="utf-8").strip()
+    except OSError:
+        return sorted((repository / "snapshots").glob("*"))
+    return [repository / "snapshots" / commit]
