@@ -18,9 +18,11 @@ Asks for what no option and no variable gives.
   --no-push        DEPLOY_PUSH=no        build only
   --endpoint ID    DEPLOY_ENDPOINT=ID    RunPod endpoint to roll over; the key is read from RUNPOD_API_KEY
   --deploy REF     DEPLOY_REF=REF        build nothing: roll the endpoint over to this pushed image, or back to it
-  --yes            DEPLOY_YES=yes        ask nothing: take the defaults, and confirm the license's territory
-  --dry-run        DEPLOY_DRY_RUN=yes    check, and print what would be done; change nothing
-  --help
+  --yes            DEPLOY_YES=yes        ask nothing: take the defaults
+  --accept-license DEPLOY_ACCEPT_LICENSE=yes
+                                         confirm that the model is not used in the EU, the UK or South Korea
+  --dry-run        DEPLOY_DRY_RUN=yes    ask nothing, change nothing: print every check that is not met, and the plan
+  -h, --help
 
 More variables: MIN_FREE_GB (40), ROLL_TIMEOUT (1800 s), ROLL_PAUSE between two looks (3 s), JOB_TIMEOUT (3600 s),
 PYTHON (.venv/bin/python, else python3), RUNPOD_API_BASE (https://api.runpod.io/v2) and RUNPOD_JOBS_BASE
@@ -40,6 +42,13 @@ die() {
   exit "$1"
 }
 
+# usage: refuse TEXT; a check is not met: nothing is changed. A dry run goes on, to show them all
+refuse() {
+  [[ $dry_run == yes ]] || die $CHECK_FAILED "$1"
+  log "not met: $1"
+  unmet=$((unmet + 1))
+}
+
 # usage: run COMMAND...; shows the command and, unless this is a dry run, runs it
 run() {
   log "+$(printf ' %q' "$@")"
@@ -56,6 +65,7 @@ quietly() {
 read_options() {
   image=${DEPLOY_IMAGE:-} tag=${DEPLOY_TAG:-} endpoint=${DEPLOY_ENDPOINT:-} deploy=${DEPLOY_REF:-}
   push=${DEPLOY_PUSH:-} yes=${DEPLOY_YES:-no} dry_run=${DEPLOY_DRY_RUN:-no} build_arguments=()
+  accept_license=${DEPLOY_ACCEPT_LICENSE:-no} unmet=0
   while (($#)); do
     case $1 in
     --image | --tag | --endpoint | --deploy)
@@ -66,13 +76,15 @@ read_options() {
     --push) push=yes ;;
     --no-push) push=no ;;
     --yes) yes=yes ;;
-    --dry-run) dry_run=yes ;;
-    --help) help && exit ;;
+    --accept-license) accept_license=yes ;;
+    --dry-run) dry_run=yes yes=yes ;;
+    -h | --help) help && exit ;;
     --) shift && build_arguments=("$@") && break ;;
     *) die $USAGE "unknown option $1; see --help" ;;
     esac
     shift
   done
+  [[ $dry_run != yes ]] || yes=yes
 }
 
 # usage: ask VARIABLE OPTION QUESTION [DEFAULT]; keeps what an option or a variable has given
@@ -110,6 +122,11 @@ ask_build() {
 check_name() {
   local part='[a-z0-9]+([._-]+[a-z0-9]+)*' path=$image
   registry=""
+  if [[ -z $image && $dry_run == yes ]]; then
+    refuse "--image is missing"
+    image=IMAGE
+    return
+  fi
   [[ -n $image ]] || die $USAGE "--image is missing; see --help"
   # The first part is a registry where it looks like a host: https://docs.docker.com/reference/cli/docker/image/tag/
   if [[ $image == */* && ${image%%/*} =~ ^([A-Za-z0-9-]+[.:][A-Za-z0-9.:-]*|localhost)$ ]]; then
@@ -124,15 +141,21 @@ check_name() {
 
 # usage: check_build; what build and push need
 check_build() {
-  command -v docker >/dev/null || die $CHECK_FAILED "docker is not installed: https://docs.docker.com/get-docker/"
-  quietly docker version || die $CHECK_FAILED "docker does not answer: start it, and see 'docker version'"
-  quietly docker buildx version || die $CHECK_FAILED "docker buildx is missing: install docker-buildx-plugin"
   [[ -z $(git status --porcelain) ]] ||
-    die $CHECK_FAILED "no commit says what would be built: commit or remove what 'git status' shows"
+    refuse "no commit says what would be built: commit or remove what 'git status' shows"
+  if ! command -v docker >/dev/null; then
+    refuse "docker is not installed: https://docs.docker.com/get-docker/"
+    return
+  fi
+  if ! quietly docker version; then
+    refuse "docker does not answer: start it, and see 'docker version'"
+    return
+  fi
+  quietly docker buildx version || refuse "docker buildx is missing: install docker-buildx-plugin"
   check_space
   # With stored credentials the registry itself is asked; with none, and no terminal to type them on, this fails.
   [[ $push == no || $dry_run == yes ]] || quietly docker login ${registry:+"$registry"} ||
-    die $CHECK_FAILED "the registry does not let you in: docker login${registry:+ $registry}"
+    refuse "the registry does not let you in: docker login${registry:+ $registry}"
 }
 
 # usage: check_space; on docker's disk where it can be seen, else on this one
@@ -141,17 +164,33 @@ check_space() {
   folder=$(docker info --format '{{.DockerRootDir}}')
   [[ -d $folder ]] || folder=$PWD
   free=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1048576) }')
-  ((free >= MIN_FREE_GB)) || die $CHECK_FAILED \
+  ((free >= MIN_FREE_GB)) || refuse \
     "$folder has $free GB free and the build takes $MIN_FREE_GB: docker system prune, or set MIN_FREE_GB"
+}
+
+# usage: check_pushed; that the image of --deploy exists, as far as docker is here to ask its registry
+check_pushed() {
+  command -v docker >/dev/null || {
+    log "docker is not installed: whether the registry has $ref is not checked"
+    return
+  }
+  quietly docker buildx imagetools inspect "$ref" ||
+    refuse "the registry does not show $ref: push it first, check the name, or docker login"
 }
 
 # usage: check_endpoint; sets previous, the image that the endpoint names now
 check_endpoint() {
-  "$PYTHON" test_runpod_local.py --help >/dev/null ||
-    die $CHECK_FAILED "$PYTHON cannot run test_runpod_local.py: make .venv/local, or set PYTHON"
-  previous=$("${management[@]}" image "$endpoint") || die $CHECK_FAILED "the endpoint is unusable; nothing was changed"
+  previous=""
+  if ! "$PYTHON" test_runpod_local.py --help >/dev/null; then
+    refuse "$PYTHON cannot run test_runpod_local.py: make .venv/local, or set PYTHON"
+    return
+  fi
+  if ! previous=$("${management[@]}" image "$endpoint"); then
+    refuse "the endpoint is unusable; nothing was changed"
+    return
+  fi
   [[ -n $deploy || $previous != "$ref" ]] ||
-    die $CHECK_FAILED "workers keep the $ref that they have: give another --tag, or prove it with --deploy $ref"
+    refuse "workers keep the $ref that they have: give another --tag, or prove it with --deploy $ref"
 }
 
 # usage: confirm; the last question before anything changes
@@ -159,9 +198,12 @@ confirm() {
   local agreed=""
   log "The model's license (Tencent Hunyuan Community License) does not apply in the European Union, the United"
   log "Kingdom and South Korea: it grants no right to use the model or its clips there."
-  if [[ $yes == yes || $dry_run == yes ]]; then return; fi
-  ask agreed --yes "Is this for other places only, and shall it start? yes or no" no
-  [[ $agreed == [yY]* ]] || die $CHECK_FAILED "stopped; nothing was changed"
+  if [[ $accept_license != yes && $yes == yes ]]; then
+    refuse "confirm that this is for other places only: --accept-license"
+  elif [[ $accept_license != yes ]]; then
+    ask agreed --accept-license "Is this for other places only, and shall it start? yes or no" no
+    [[ $agreed == [yY]* ]] || die $CHECK_FAILED "stopped; nothing was changed"
+  fi
 }
 
 # usage: build_image
@@ -180,7 +222,7 @@ roll_endpoint() {
   run "${management[@]}" --timeout "$ROLL_TIMEOUT" roll "$endpoint" "$ref" ||
     die $ROLL_FAILED "the workers do not run $ref. $back"
   run "$PYTHON" test_runpod_local.py sync --endpoint "$endpoint" --api-base "$RUNPOD_JOBS_BASE" \
-    --resolution 480p --frames 5 --timeout "$JOB_TIMEOUT" --out outputs ||
+    --frames 5 --resolution 480p --timeout "$JOB_TIMEOUT" --out outputs ||
     die $JOB_FAILED "the workers run $ref, and the job failed. $back"
 }
 
@@ -196,6 +238,7 @@ main() {
   if [[ -n $deploy ]]; then
     ref=$deploy
     [[ -n $endpoint ]] || die $USAGE "--deploy needs --endpoint"
+    check_pushed
   else
     ask_build
     check_build
@@ -204,7 +247,13 @@ main() {
   confirm
   [[ -n $deploy ]] || build_image
   [[ -z $endpoint ]] || roll_endpoint
-  if [[ $dry_run == yes ]]; then log "dry run: nothing was changed"; else log "done: $ref"; fi
+  if [[ $dry_run != yes ]]; then
+    log "done: $ref"
+  elif ((unmet)); then
+    die $CHECK_FAILED "dry run: $unmet checks are not met, see above; nothing was changed"
+  else
+    log "dry run: nothing was changed"
+  fi
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then main "$@"; fi

@@ -15,7 +15,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_an_image_is_built_and_pushed_under_its_version_and_commit(project: Project) -> None:
-    done = project.run("--yes", "--image", "me/worker")
+    done = project.run("--yes", "--accept-license", "--image", "me/worker")
     assert done.returncode == 0, done.stderr
     ref = f"me/worker:{project.default_tag}"
     login, build, push = project.changes
@@ -36,15 +36,34 @@ def test_answers_come_from_the_terminal(project: Project) -> None:
 
 
 def test_answers_come_from_variables(project: Project) -> None:
-    done = project.run(DEPLOY_IMAGE="localhost/worker", DEPLOY_TAG="7", DEPLOY_PUSH="no", DEPLOY_YES="yes")
+    done = project.run(
+        DEPLOY_IMAGE="localhost/worker", DEPLOY_TAG="7", DEPLOY_PUSH="no", DEPLOY_YES="yes", DEPLOY_ACCEPT_LICENSE="yes"
+    )
     assert done.returncode == 0, done.stderr
     assert len(project.changes) == 1
     assert "--tag localhost/worker:7 " in project.changes[0]
 
 
 def test_arguments_after_two_dashes_go_to_the_build(project: Project) -> None:
-    assert project.run("--yes", "--image", "w", "--no-push", "--", "--build-arg", "A=b c").returncode == 0
+    assert (
+        project.run("--yes", "--accept-license", "--image", "w", "--no-push", "--", "--build-arg", "A=b c").returncode
+        == 0
+    )
     assert project.changes[0].endswith("--build-arg A=b c .")
+
+
+def test_yes_alone_does_not_confirm_the_license(project: Project) -> None:
+    assert_died(project.run("--yes", "--image", "me/worker"), 1, "--accept-license")
+    assert project.changes in ([], ["login"])
+
+
+def test_a_dry_run_asks_nothing_and_shows_every_check_that_is_not_met(project: Project) -> None:
+    (project.folder / "new").write_text("not committed")
+    done = project.run("--dry-run", DOCKER_FAILS="version")
+    assert_died(done, 1, "4 checks are not met")
+    for word in ("--image", "commit", "docker does not answer", "--accept-license", "+ docker buildx build"):
+        assert word in done.stdout
+    assert project.changes == []
 
 
 def test_a_no_to_the_licenses_territory_changes_nothing(project: Project) -> None:
@@ -77,7 +96,7 @@ def test_without_a_terminal_and_without_yes_it_says_which_option_is_missing(proj
     ],
 )
 def test_wrong_usage_is_named_and_changes_nothing(project: Project, arguments: list[str], word: str) -> None:
-    assert_died(project.run("--yes", *arguments), 2, word)
+    assert_died(project.run("--yes", "--accept-license", *arguments), 2, word)
     assert project.changes == []
 
 
@@ -92,7 +111,9 @@ def test_wrong_usage_is_named_and_changes_nothing(project: Project, arguments: l
     ],
 )
 def test_each_failure_of_docker_has_its_exit_code(project: Project, fails: str, code: int, words: list[str]) -> None:
-    done = project.run("--yes", "--image", "registry.example/me/worker", "--tag", "1", DOCKER_FAILS=fails)
+    done = project.run(
+        "--yes", "--accept-license", "--image", "registry.example/me/worker", "--tag", "1", DOCKER_FAILS=fails
+    )
     assert_died(done, code, *words)
 
 
@@ -101,23 +122,27 @@ def test_a_missing_docker_is_said(project: Project, tmp_path: Path) -> None:
     tools.mkdir()
     for name in ("bash", "env", "sed", "git", "dirname"):
         (tools / name).symlink_to(shutil.which(name) or "")
-    assert_died(project.run("--yes", "--image", "w", PATH=str(tools)), 1, "docker is not installed")
+    assert_died(project.run("--yes", "--accept-license", "--image", "w", PATH=str(tools)), 1, "docker is not installed")
 
 
 def test_a_full_disk_is_said_before_the_build(project: Project) -> None:
-    assert_died(project.run("--yes", "--image", "w", MIN_FREE_GB="999999999"), 1, "GB free", "999999999")
+    assert_died(
+        project.run("--yes", "--accept-license", "--image", "w", MIN_FREE_GB="999999999"), 1, "GB free", "999999999"
+    )
     assert project.changes == []
 
 
 def test_an_unclean_tree_is_refused(project: Project) -> None:
     (project.folder / "new.py").write_text("")
-    assert_died(project.run("--yes", "--image", "w"), 1, "git status")
+    assert_died(project.run("--yes", "--accept-license", "--image", "w"), 1, "git status")
     assert project.changes == []
 
 
 def test_a_folder_without_a_commit_is_refused(project: Project) -> None:
     shutil.rmtree(project.folder / ".git")
-    assert_died(project.run("--yes", "--image", "w", GIT_CEILING_DIRECTORIES="/"), 1, "git checkout")
+    assert_died(
+        project.run("--yes", "--accept-license", "--image", "w", GIT_CEILING_DIRECTORIES="/"), 1, "git checkout"
+    )
 
 
 def test_help_names_every_exit_code_and_variable(project: Project) -> None:

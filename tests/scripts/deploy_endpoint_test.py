@@ -27,7 +27,7 @@ def test_the_endpoint_is_rolled_over_and_proven_with_one_job_and_the_key_is_seen
     project: Project, platform: Platform
 ) -> None:
     platform.refusals = [429, 503]
-    done = project.run("--yes", "--image", "me/worker", "--endpoint", "ep1")
+    done = project.run("--yes", "--accept-license", "--image", "me/worker", "--endpoint", "ep1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert platform.image == f"me/worker:{project.default_tag}"
     assert {item["image"] for item in platform.workers} == {platform.image}
@@ -41,15 +41,26 @@ def test_the_endpoint_is_rolled_over_and_proven_with_one_job_and_the_key_is_seen
 
 def test_deploy_rolls_to_a_pushed_image_and_builds_nothing(project: Project, platform: Platform) -> None:
     digest = "me/worker@sha256:" + "a" * 64
-    done = project.run("--yes", "--endpoint", "ep1", "--deploy", digest)
+    done = project.run("--yes", "--accept-license", "--endpoint", "ep1", "--deploy", digest)
     assert done.returncode == 0, done.stdout + done.stderr
     assert platform.image == digest
-    assert project.docker_calls == []
+    assert project.docker_calls == [f"buildx imagetools inspect {digest}"]
+
+
+def test_an_image_that_the_registry_does_not_have_is_refused_before_the_endpoint_is_touched(
+    project: Project, platform: Platform
+) -> None:
+    done = project.run(
+        *("--yes", "--accept-license", "--endpoint", "ep1", "--deploy", "me/worker:none"),
+        DOCKER_FAILS="buildx-imagetools",
+    )
+    assert_died(done, 1, "the registry does not show me/worker:none")
+    assert platform.image == OLD
 
 
 def test_a_refusal_of_the_api_ends_it_before_the_build(project: Project, platform: Platform) -> None:
     platform.refusals = [404]
-    done = project.run("--yes", "--image", "w", "--endpoint", "ep1")
+    done = project.run("--yes", "--accept-license", "--image", "w", "--endpoint", "ep1")
     assert_died(done, 1, "HTTP 404", "check the endpoint's id", "nothing was changed")
     assert project.changes == ["login"]
 
@@ -75,36 +86,42 @@ def test_no_answer_at_all_is_said(platform: Platform) -> None:
 
 
 def test_a_missing_key_ends_it_before_the_build(project: Project, platform: Platform) -> None:
-    assert_died(project.run("--yes", "--image", "w", "--endpoint", "ep1", RUNPOD_API_KEY=""), 1, "RUNPOD_API_KEY")
+    assert_died(
+        project.run("--yes", "--accept-license", "--image", "w", "--endpoint", "ep1", RUNPOD_API_KEY=""),
+        1,
+        "RUNPOD_API_KEY",
+    )
     assert platform.calls == []
 
 
 def test_an_endpoint_that_may_run_no_worker_is_refused(project: Project, platform: Platform) -> None:
     platform.most_workers = 0
-    assert_died(project.run("--yes", "--image", "w", "--endpoint", "ep1"), 1, "runs no job")
+    assert_died(project.run("--yes", "--accept-license", "--image", "w", "--endpoint", "ep1"), 1, "runs no job")
 
 
 def test_a_name_that_the_endpoint_runs_already_is_refused(project: Project, platform: Platform) -> None:
-    done = project.run("--yes", "--image", "me/worker", "--tag", "0.0.9-aaaaaaa", "--endpoint", "ep1")
+    done = project.run(
+        "--yes", "--accept-license", "--image", "me/worker", "--tag", "0.0.9-aaaaaaa", "--endpoint", "ep1"
+    )
     assert_died(done, 1, "another --tag")
     assert platform.calls == ["GET /v2/serverless/ep1"]
 
 
 def test_workers_that_never_roll_end_it_with_the_way_back(project: Project, platform: Platform) -> None:
     platform.looks_until_rolled = 10**9
-    done = project.run("--yes", "--endpoint", "ep1", "--deploy", "me/worker:2", ROLL_TIMEOUT="0.1")
+    done = project.run("--yes", "--accept-license", "--endpoint", "ep1", "--deploy", "me/worker:2", ROLL_TIMEOUT="0.1")
     assert_died(done, 5, "0 of 2 workers run the new image", f"--endpoint ep1 --deploy {OLD}")
     assert not any("runsync" in call for call in platform.calls)
 
 
 def test_a_failed_job_ends_it_with_the_way_back(project: Project, platform: Platform) -> None:
     platform.failing_job = True
-    done = project.run("--yes", "--endpoint", "ep1", "--deploy", "me/worker:2")
+    done = project.run("--yes", "--accept-license", "--endpoint", "ep1", "--deploy", "me/worker:2")
     assert_died(done, 6, "out_of_memory", f"--endpoint ep1 --deploy {OLD}")
 
 
 def test_a_dry_run_shows_every_command_and_changes_nothing(project: Project, platform: Platform) -> None:
-    done = project.run("--yes", "--dry-run", "--image", "me/worker", "--endpoint", "ep1")
+    done = project.run("--yes", "--accept-license", "--dry-run", "--image", "me/worker", "--endpoint", "ep1")
     assert done.returncode == 0, done.stderr
     commands = [shlex.split(line)[1:] for line in done.stdout.splitlines() if line.startswith("+ ")]
     assert [command[:2] for command in commands[:2]] == [["docker", "buildx"], ["docker", "push"]]
