@@ -56,7 +56,7 @@ class Jobs:
                 options=self._options,
             )
             prompt = Prompt(str(uuid.uuid4()), filled)
-            files = execute(client, prompt, limits, scope, lambda _: None)
+            files = execute(client, prompt, limits, scope, lambda _: None).files
             frames = tuple(client.fetch(file) for file in files if file.node_id == filled.frames_node)
         messages = tuple(_read_messages(self._running.events, prompt))
         return Job(wanted, form, Recording(messages), frames)

@@ -130,6 +130,8 @@ def _content(entry: Mapping[str, Any]) -> bytes:
     name, encoding = entry.get("filename"), entry.get("encoding")
     if encoding == "url":
         return _download(str(name), str(entry.get("data")))
+    if encoding == "text":
+        return str(entry.get("data")).encode()
     if encoding != "base64":
         raise RunError(f"output {name} is encoded as {encoding!r}: this program knows base64, url and volume")
     try:

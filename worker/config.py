@@ -123,6 +123,14 @@ class Bucket:
     """Seconds for which the URLs of uploaded files work."""
     timeout: float
     """Seconds that the upload of one clip may take, retries included."""
+    region: str = ""
+    """What requests are signed for; empty: as the endpoint's host or the store tells."""
+    in_host: bool = False
+    """Whether the bucket's name belongs into the endpoint's host."""
+    public_url: str = ""
+    """Where everybody can read the bucket's files; empty: by presigned URLs."""
+    addresses: tuple[str, ...] = ()
+    """The only IP addresses to send to, of a bucket that a job brings along."""
 
 
 class Shared(Declared):
@@ -272,6 +280,25 @@ class Settings(Shared):
     bucket_timeout: float = setting(
         "BUCKET_TIMEOUT", 300, "how long the upload of one clip may take", unit="s", ge=1, le=3600
     )
+    bucket_region: Text = setting(
+        "BUCKET_REGION",
+        "",
+        "the region that requests are signed for, where the service does not say",
+        pattern=r"^[A-Za-z0-9-]*$",
+        allowed="letters, digits and hyphens",
+    )
+    bucket_addressing: str = setting(
+        "BUCKET_ADDRESSING",
+        "path",
+        "where requests name the bucket: in the URL's path, or in its host, as Alibaba OSS and Tencent COS want it",
+        choices=("path", "host"),
+    )
+    bucket_public_url: Url = setting(
+        "BUCKET_PUBLIC_URL",
+        "",
+        "where everybody can read the bucket, such as a CDN: answers have lasting URLs under it instead of signed ones",
+        **HTTP,
+    )
     volume_id: str = setting(
         "RUNPOD_VOLUME_ID", "", "the volume's name in RunPod's S3 API", shown="set by the platform"
     )
@@ -364,9 +391,18 @@ class Settings(Shared):
         """Where finished files go; None: into the reply."""
         if not self.bucket_endpoint:
             return None
-        keys = (self.bucket_access_key, self.bucket_secret_key)
-        where = (self.bucket_name, self.bucket_prefix)
-        return Bucket(self.bucket_endpoint, *keys, *where, self.bucket_expiry, self.bucket_timeout)
+        return Bucket(
+            self.bucket_endpoint,
+            self.bucket_access_key,
+            self.bucket_secret_key,
+            name=self.bucket_name,
+            prefix=self.bucket_prefix,
+            expiry=self.bucket_expiry,
+            timeout=self.bucket_timeout,
+            region=self.bucket_region,
+            in_host=self.bucket_addressing == "host",
+            public_url=self.bucket_public_url,
+        )
 
 
 class ModelSettings(Shared):

@@ -3,22 +3,20 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from worker import graph
-from worker.comfyui import ComfyUI, Limits, Prompt, SavedFile, Scope, connect, execute, wait_for_answer
+from worker.comfyui import ComfyUI, Limits, Prompt, Scope, connect, execute, wait_for_answer
 from worker.config import Settings
-from worker.errors import OutputFailed
 from worker.graph import Graph
 from worker.input import image, limits
 from worker.input.request import Request, parse
 from worker.output import video
+from worker.output.collecting import collect
 from worker.output.delivery import Delivery
-from worker.output.file import OutputFile
 
 
 def run(
@@ -31,7 +29,10 @@ def run(
     """
     ends = Limits(time.monotonic() + settings.job_timeout, settings.stall_timeout, settings.stop_timeout, cancelled)
     times = Timings()
-    with connect(settings.comfyui_url, settings.comfyui_log) as comfyui, Scope(settings.comfyui_dir) as scope:
+    with (
+        connect(settings.comfyui_url, settings.comfyui_log, quote=settings.concurrency == 1) as comfyui,
+        Scope(settings.comfyui_dir) as scope,
+    ):
         with times("total"):
             with times("prepare"):
                 request = parse(job.get("input"), settings)
@@ -40,15 +41,17 @@ def run(
             api_key = (request.comfy_org_api_key or settings.comfy_org_api_key) if settings.api_nodes else ""
             prompt = Prompt(str(uuid.uuid4()), plan.graph, api_key)
             with times("execution"):
-                saved = execute(comfyui, prompt, ends, scope, report)
+                made = execute(comfyui, prompt, ends, scope, report)
             with scope.keeping(delivery.name):
                 with times("fetch"):
-                    files = collect(saved, plan.graph, comfyui, scope, ends)
+                    collected = collect(made, plan.graph, comfyui, scope, ends)
                 with times("check"):
-                    clip = video.check(files, plan.expected)
+                    clip = video.check(collected.files, plan.expected)
                 with times("deliver"):
                     answer = {"status": "success", "prompt_id": prompt.id, **plan.facts, **clip.facts}
-                    answer = delivery.send(clip.files, {**answer, "warnings": [*plan.warnings, *clip.warnings]})
+                    answer = delivery.send(
+                        clip.files, {**answer, "warnings": [*plan.warnings, *collected.warnings, *clip.warnings]}
+                    )
         return {**answer, "timings": times.seconds}
 
 
@@ -99,30 +102,6 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
     filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=saver, options=options)
     expected = video.Expected(form.num_frames, request.fps, stills=filled.frames_node is not None)
     return Plan(filled, tuple(warnings), request.facts(form, options), expected)
-
-
-def collect(saved: Sequence[SavedFile], graph: Graph, comfyui: ComfyUI, scope: Scope, ends: Limits) -> list[OutputFile]:
-    """The files in ComfyUI's output folder, in the order in which they were saved; those in `temp` are previews.
-
-    Read from the disk, where no ComfyUI that dies or is busy is in the way, or else over HTTP. Raises OutputFailed.
-    """
-    files: list[OutputFile] = []
-    frame = 0
-    for file in saved:
-        if file.folder != "output":
-            continue
-        ends.check_cancelled()
-        name, quality = PurePosixPath(file.filename), None
-        if file.node_id == graph.frames_node:
-            frame += 1
-            name, quality = PurePosixPath(f"frame_{frame:04d}{name.suffix}"), graph.frame_quality
-        elif file.node_id == graph.video_node:
-            name = PurePosixPath(f"clip{name.suffix}")
-        data = scope.read(file)
-        files.append(OutputFile(name.name, comfyui.fetch(file) if data is None else data, file.animated, quality))
-    if not files:
-        raise OutputFailed("the workflow saved no file in ComfyUI's output folder; add a saver, such as SaveImage")
-    return files
 
 
 class Timings:

@@ -29,16 +29,19 @@ class S3Object(Part):
 class File(Part):
     """One file of a clip."""
 
-    type: Literal["video", "image", "file"] = Field(description="With workflow also `file`: sound, latents.")
+    type: Literal["video", "image", "file", "text"] = Field(
+        description="With workflow also `file` (sound, latents) and `text`."
+    )
     filename: str = Field(
         description="`clip.mp4`, `frame_0001.jpg` and so on; with workflow the name that its node gave.",
         examples=["clip.mp4", "frame_0001.jpg"],
     )
     mime_type: str = Field(description="Such as `video/mp4`.", examples=["video/mp4", "image/jpeg"])
     quality: int | None = Field(None, description="Only of a JPEG or lossy WebP that the worker wrote.")
-    encoding: Literal["base64", "url", "volume", "video_url", "images"] = Field(
+    node_id: str | None = Field(None, description="The node that made it.")
+    encoding: Literal["base64", "url", "volume", "video_url", "images", "text"] = Field(
         description="Where the data is: in `data` as base64 or as a URL, on the volume at `path`, in `video_url` as a "
-        "data URI, or in `images` under the same filename."
+        "data URI, or in `images` under the same filename; `text`: a text that a node shows, in `data` as it is."
     )
     data: str | None = Field(None, description="The file, or its URL.")
     path: str | None = Field(None, description="Where the file is on the network volume.")

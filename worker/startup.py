@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from worker import catalogue, config, job
-from worker.comfyui import connect, wait_for_answer
+from worker.comfyui import connect, folders, wait_for_answer
 from worker.config import Settings
 from worker.errors import ConfigError, ModelError
 
@@ -63,6 +63,8 @@ def check_comfyui(settings: Settings, end: float) -> None:
     """
     with connect(settings.comfyui_url, settings.comfyui_log) as comfyui:
         stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), threading.Event())
+    if settings.comfyui_dir:
+        folders.sweep(settings.comfyui_dir)
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
     if "torch_compile" in settings.graph_options and stats["pytorch_version"].startswith(NO_COMPILE):
         raise ConfigError(

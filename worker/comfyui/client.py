@@ -1,17 +1,18 @@
 """ComfyUI over HTTP: one method for each route the worker uses."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from worker.comfyui import faults
+from worker.comfyui import faults, outputs
+from worker.comfyui.outputs import Outputs, SavedFile
 from worker.errors import ComfyUIUnavailable, OutputFailed
 from worker.graph import Graph
 
@@ -43,26 +44,30 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class SavedFile:
-    """A file that a node saved, as history names it."""
+class Place:
+    """Where a prompt stands in ComfyUI's queue; neither: it is not there."""
 
-    node_id: str
-    filename: str
-    subfolder: str
-    folder: str
-    """`output` or `temp`"""
-    animated: bool
+    running: bool
+    pending: bool
+    idle: bool
+    """Whether nothing runs at all."""
+
+    @property
+    def somewhere(self) -> bool:
+        """Whether ComfyUI has it."""
+        return self.running or self.pending
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a prompt ended: its files, or the message that says why there are none."""
+    """How a prompt ended: what it made, or the message that says why there is nothing."""
 
-    files: tuple[SavedFile, ...]
+    outputs: Outputs
     error: Mapping[str, Any] | None
     interrupted: bool
 
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -89,18 +94,19 @@ class ComfyUI:
 
     def stats(self) -> Mapping[str, Any]:
         """Versions, memory and devices (/system_stats); a stand-in for ComfyUI names itself under `stand_in`."""
-        stats = self._request("GET", "/system_stats").json()
-        return {**stats["system"], "devices": stats["devices"]}
+        return self._ask("GET", "/system_stats", lambda stats: {**stats["system"], "devices": [*stats["devices"]]})
 
     def has_node(self, class_type: str) -> bool:
         """Whether there is a node class of that name (/object_info)."""
-        return class_type in self._request("GET", f"/object_info/{class_type}").json()
+        return self._ask("GET", f"/object_info/{class_type}", lambda classes: class_type in classes)
 
     def upload(self, data: bytes, filename: str, subfolder: str) -> str:
         """Store a picture under input/`subfolder` and return the name by which LoadImage finds it."""
         fields = {"subfolder": subfolder, "type": "input", "overwrite": "true"}
-        answer = self._request("POST", "/upload/image", data=fields, files={"image": (filename, data)}).json()
-        return str(PurePosixPath(answer["subfolder"]) / answer["name"])
+        where = {"data": fields, "files": {"image": (filename, data)}}
+        return self._ask(
+            "POST", "/upload/image", lambda told: str(PurePosixPath(told["subfolder"]) / told["name"]), **where
+        )
 
     def queue(self, prompt: Prompt, client_id: str) -> None:
         """Queue the prompt, its messages to go to `client_id`; raises WorkflowRejected for what ComfyUI finds wrong.
@@ -110,30 +116,23 @@ class ComfyUI:
         body: dict[str, Any] = {"prompt": prompt.graph.nodes, "prompt_id": prompt.id, "client_id": client_id}
         if prompt.api_key:
             body["extra_data"] = {"api_key_comfy_org": prompt.api_key}
-        response = self._request("POST", "/prompt", json=body, allow=400)
-        answer = response.json()
-        if response.status_code == 400 or answer.get("node_errors"):
+        answer = self._ask("POST", "/prompt", dict, json=body, allow=400)
+        if answer.get("error") or answer.get("node_errors") or "prompt_id" not in answer:
             raise faults.rejection(answer, prompt.graph)
 
     def outcome(self, prompt_id: str) -> Outcome | None:
         """How the prompt ended, from its history entry; None while there is none."""
-        entry = self._request("GET", f"/history/{prompt_id}", read=LOOK_TIMEOUT).json().get(prompt_id)
-        if entry is None:
-            return None
-        messages = dict(entry["status"].get("messages", []))
-        return Outcome(
-            files=tuple(saved_files(entry["outputs"])),
-            error=messages.get("execution_error"),
-            interrupted="execution_interrupted" in messages,
-        )
+        path = f"/history/{prompt_id}"
+        return self._ask("GET", path, lambda history: _read_entry(history.get(prompt_id)), read=LOOK_TIMEOUT)
 
-    def place(self, prompt_id: str) -> str | None:
-        """Where the prompt stands in the queue: `running`, `pending`, or None when it is not there."""
-        queue = self._request("GET", "/queue", read=LOOK_TIMEOUT).json()
-        for place in ("running", "pending"):
-            if any(entry[1] == prompt_id for entry in queue[f"queue_{place}"]):
-                return place
-        return None
+    def place(self, prompt_id: str) -> Place:
+        """Where the prompt stands in the queue."""
+
+        def find(queue: Any) -> Place:
+            running, pending = ([entry[1] for entry in queue[f"queue_{place}"]] for place in ("running", "pending"))
+            return Place(prompt_id in running, prompt_id in pending, idle=not running)
+
+        return self._ask("GET", "/queue", find, read=LOOK_TIMEOUT)
 
     def interrupt(self, prompt_id: str) -> None:
         """Take the prompt out of the queue, and ask it to stop if it runs. One request can be lost: see `stop`."""
@@ -152,6 +151,14 @@ class ComfyUI:
             raise OutputFailed(f"ComfyUI lists {file.filename} as saved by node {file.node_id}, but has no such file")
         return response.content
 
+    def _ask(self, method: str, path: str, understand: Callable[[Any], T], **options: Any) -> T:
+        """What `understand` makes of the answer; ComfyUIUnavailable too where that is something else than ComfyUI's."""
+        response = self._request(method, path, **options)
+        try:
+            return understand(response.json())
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise ComfyUIUnavailable(f"ComfyUI's answer to {method} {path} is not ComfyUI's") from error
+
     def _request(
         self, method: str, path: str, allow: int = 200, read: float = READ_TIMEOUT, **options: Any
     ) -> requests.Response:
@@ -167,28 +174,34 @@ class ComfyUI:
 
 
 @contextmanager
-def connect(url: str, log_file: Path | None) -> Iterator[ComfyUI]:
-    """One job's connection; ComfyUIUnavailable leaves it with the last lines of ComfyUI's log, which has no prompts."""
-    comfyui = ComfyUI(url)
+def connect(url: str, log_file: Path | None, *, quote: bool = True) -> Iterator[ComfyUI]:
+    """One job's connection; ComfyUIUnavailable leaves it with the lines that ComfyUI logged meanwhile.
+
+    quote: whether they are this job's alone, and may go into its answer.
+    """
+    comfyui, start = ComfyUI(url), faults.size_of(log_file)
     try:
         yield comfyui
     except ComfyUIUnavailable as error:
-        if lines := faults.read_last_lines(log_file) if log_file else []:
-            log.warning("ComfyUI's last lines:\n%s", "\n".join(lines))
-            raise error.adding(comfyui_log=lines) from error
-        raise
+        lines = faults.read_last_lines(log_file, start) if log_file else []
+        for line in lines:
+            log.warning("ComfyUI's last lines: %s", line)
+        raise error.adding(comfyui_log=lines) if lines and quote else error from error.__cause__
     finally:
         comfyui.close()
 
 
-def saved_files(outputs: Mapping[str, Any]) -> list[SavedFile]:
-    """Every file in history's `outputs`, whatever key its node chose (images, gifs, videos, ...), in order."""
-    files = []
-    for node_id, output in outputs.items():
-        animated = any(output.get("animated") or ())
-        entries = [entry for value in output.values() if isinstance(value, (list, tuple)) for entry in value]
-        for entry in entries:
-            if isinstance(entry, dict) and "filename" in entry:
-                folder = entry.get("type", "output")
-                files.append(SavedFile(node_id, entry["filename"], entry.get("subfolder", ""), folder, animated))
-    return files
+def _read_entry(entry: Any) -> Outcome | None:
+    """One prompt's history: its outputs as far as they are understood."""
+    if entry is None:
+        return None
+    status = entry.get("status")
+    status = status if isinstance(status, dict) else {}
+    listed = status.get("messages")
+    listed = listed if isinstance(listed, list) else []
+    messages = {str(item[0]): item[1] for item in listed if isinstance(item, list) and len(item) == 2}
+    error, interrupted = messages.get("execution_error"), "execution_interrupted" in messages
+    if not isinstance(error, dict):
+        failed = "execution_error" in messages or status.get("status_str") == "error"
+        error = {} if failed and not interrupted else None
+    return Outcome(outputs.read(entry.get("outputs")), error, interrupted)

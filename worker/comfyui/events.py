@@ -16,7 +16,8 @@ from typing import Any
 
 import websocket
 
-from worker.comfyui.client import SavedFile, saved_files
+from worker.comfyui import outputs
+from worker.comfyui.outputs import SavedFile
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def _read(text: str, prompt_id: str) -> Event | None:
         message = json.loads(text)
         kind, data = message["type"], message["data"]
         return _translate(kind, data) if data.get("prompt_id") == prompt_id else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         log.info("ComfyUI's websocket sent something unreadable")
         return None
 
@@ -135,7 +136,7 @@ def _translate(kind: str, data: Mapping[str, Any]) -> Event | None:
     if kind == "execution_cached":
         return Event("cached", nodes=tuple(map(str, data["nodes"])))
     if kind == "executed":
-        return Event("saved", files=tuple(saved_files({str(data["node"]): data["output"] or {}})))
+        return Event("saved", files=outputs.read({str(data["node"]): data["output"]}).files)
     if kind in _FINAL:
         return Event("ending")
     return Event("ended") if kind == "executing" else None

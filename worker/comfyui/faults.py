@@ -13,6 +13,7 @@ from worker.graph import Graph
 SHOWN_CHARACTERS = 300
 SHOWN_OPTIONS = 12
 LINES, LINE_LENGTH = 15, 300
+TRACEBACK_LINES = 40
 TAIL = 16_384  # bytes of ComfyUI's log: enough for the lines, whatever progress bars stand between them
 log = logging.getLogger(__name__)
 
@@ -22,27 +23,26 @@ def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
 
     ModelMissing where a graph of the worker's own lacks one of its models.
     """
-    faults = [
-        {"node_id": node_id, "node": name_node(node_id, graph), **fault}
-        for node_id, report in answer.get("node_errors", {}).items()
-        for fault in _describe(report["errors"])
-    ]
+    faults = _read_node_errors(answer.get("node_errors"), graph)
     missing = catalogue.explain_missing([fault.get("value") for fault in faults]) if graph.own else None
     if missing:
         return missing
     if faults:
         text = "; ".join(f"{fault['node']}: {fault['reason']}" for fault in faults)
     else:
-        error = answer.get("error", {})
-        text = " ".join(str(part) for part in (error.get("message"), error.get("details")) if part)
+        error = answer.get("error")
+        parts = (error.get("message"), error.get("details")) if isinstance(error, dict) else (error,)
+        text = " ".join(str(part) for part in parts if part) or "it does not say why"
     text = "; ".join((text, *graph.warnings))  # an image that is not there may have been sent under another name
     return WorkflowRejected(f"ComfyUI refuses the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
 
 
 def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
     """A node's exception, from ComfyUI's execution_error message."""
+    if not message:
+        return ExecutionFailed("the workflow failed, and ComfyUI does not say why; see its log")
     node_id, kind = str(message.get("node_id")), str(message.get("exception_type"))
-    reason = _cut(str(message.get("exception_message")).strip(), SHOWN_CHARACTERS)
+    reason = _cut(_without_folders(str(message.get("exception_message")).strip()), SHOWN_CHARACTERS)
     details = {"node_id": node_id, "node_type": message.get("node_type"), "exception_type": kind}
     where = name_node(node_id, graph)
     if kind.rpartition(".")[2] == "OutOfMemoryError":
@@ -51,18 +51,36 @@ def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
     return ExecutionFailed(f"{where} failed: {kind}: {reason}", **details)
 
 
-def read_last_lines(path: Path) -> list[str]:
-    """The last lines of ComfyUI's log, each cut to a length; none when there is no such file."""
+def read_traceback(message: Mapping[str, Any]) -> list[str]:
+    """The lines of a node's traceback, for the log."""
+    told = message.get("traceback")
+    text = "".join(map(str, told)) if isinstance(told, list) else ""
+    return text.splitlines()[-TRACEBACK_LINES:]
+
+
+def size_of(log_file: Path | None) -> int:
+    """The bytes of ComfyUI's log as it is now."""
+    try:
+        return log_file.stat().st_size if log_file else 0
+    except OSError:
+        return 0
+
+
+def read_last_lines(path: Path, start: int = 0) -> list[str]:
+    """The last lines of ComfyUI's log since it had `start` bytes, each cut and without folders; none without a file."""
     try:
         with path.open("rb") as file:
-            file.seek(max(path.stat().st_size - TAIL, 0))
-            text = file.read().decode("utf-8", "replace")
+            size = path.stat().st_size
+            if size < start:  # a long log has lost its beginning: what remains of it is nobody's
+                return []
+            file.seek(max(size - TAIL, start))
+            text = file.read(TAIL).decode("utf-8", "replace")
     except OSError as error:
         log.warning("ComfyUI's log %s cannot be read: %s", path, error.strerror)
         return []
     # A progress bar ends each of its states with \r; its last state stands for all.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).split("\n")]
-    return [line[:LINE_LENGTH] for line in lines if line.strip()][-LINES:]
+    return [_without_folders(line)[:LINE_LENGTH] for line in lines if line.strip()][-LINES:]
 
 
 def interruption(prompt_id: str) -> WorkerError:
@@ -74,6 +92,17 @@ def name_node(node_id: str, graph: Graph) -> str:
     """How people know a node: its id, title and class."""
     title, kind = graph.title(node_id), graph.nodes.get(node_id, {}).get("class_type", "?")
     return f'node {node_id} "{title}"' + (f" ({kind})" if kind != title else "")
+
+
+def _read_node_errors(node_errors: Any, graph: Graph) -> list[dict[str, Any]]:
+    try:
+        return [
+            {"node_id": node_id, "node": name_node(node_id, graph), **fault}
+            for node_id, report in (node_errors or {}).items()
+            for fault in _describe(report["errors"])
+        ]
+    except (TypeError, ValueError, LookupError, AttributeError):  # not as ComfyUI makes it
+        return []
 
 
 def _describe(errors: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -111,3 +140,8 @@ def _allowed(config: Any) -> str:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _without_folders(text: str) -> str:
+    """The text with absolute paths cut to their last part: where things lie here is nobody's business."""
+    return re.sub(r"(?<![\w:/.])/(?:[^\s/'\":,;]+/)+", "…/", text)

@@ -1,18 +1,22 @@
 """What a job leaves in ComfyUI's folders: read there and removed, for which ComfyUI has no route."""
 
+import fcntl
 import logging
+import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from worker.comfyui.client import SavedFile
+from worker.comfyui.outputs import SavedFile
 from worker.errors import JobCancelled, WorkerError
 
 log = logging.getLogger(__name__)
 
 _SAVED_IN = ("output", "temp")
+_JOB = re.compile(r"job-[0-9a-f]{32}")
 _RECOVERED = "recovered"
 _RECOVERED_MOST = 10  # jobs: more would fill the disk
 
@@ -30,15 +34,14 @@ class Scope:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Never raises: the job has its answer, whatever became of its files."""
         if not self._home:
             return
-        for folder in ("input", "output"):
-            shutil.rmtree(self._home / folder / self.name, ignore_errors=True)
-            if (self._home / folder / self.name).exists():
-                log.warning("cannot remove %s/%s: it stays on the disk", folder, self.name)
-        for file in self._elsewhere:
-            if path := _locate(self._home, file):
-                path.unlink(missing_ok=True)
+        folders = [self._home / folder / self.name for folder in ("input", "output")]
+        left = [path for path in folders if not _is_removed(path)]
+        left += [path for file in self._elsewhere if (path := _locate(self._home, file)) and not _is_removed(path)]
+        if left:
+            log.warning("%d files or folders of the job cannot be removed and stay, the first: %s", len(left), left[0])
 
     def own(self, files: Iterable[SavedFile]) -> None:
         """Take these along when the scope is left: a node may save outside the job's folder."""
@@ -48,13 +51,15 @@ class Scope:
         """The bytes of a saved file, whether or not ComfyUI still answers; None where these folders do not have it."""
         path = _locate(self._home, file) if self._home else None
         try:
-            return path.read_bytes() if path else None
-        except OSError:
+            return path.read_bytes() if path and path.is_file() else None  # anything else may never end
+        except (OSError, ValueError):
             return None
 
     @contextmanager
     def keeping(self, name: str) -> Iterator[None]:
-        """Where this fails, minutes of a GPU's work move to output/recovered/`name`, and the error has the path."""
+        """Where this fails, minutes of a GPU's work move to output/recovered/`name`, and the error has the path
+        in ComfyUI's folder.
+        """
         try:
             yield
         except JobCancelled:
@@ -65,7 +70,7 @@ class Scope:
                 raise error.adding(recovered=str(kept)) from error
             raise
 
-    def _set_aside(self, name: str) -> Path | None:
+    def _set_aside(self, name: str) -> PurePosixPath | None:
         """Move output/`scope` out of reach; only the latest few are kept. A move needs no room on the disk."""
         if not self._home:
             return None
@@ -75,19 +80,54 @@ class Scope:
             shutil.rmtree(home / name, ignore_errors=True)
             (self._home / "output" / self.name).rename(home / name)
             kept = sorted(home.iterdir(), key=lambda folder: folder.stat().st_mtime)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.warning("no files of the job are kept: %s", error)
             return None
         for folder in kept[:-_RECOVERED_MOST]:
             shutil.rmtree(folder, ignore_errors=True)
         log.error("the job's files are kept in %s", home / name)
-        return home / name
+        return PurePosixPath("output", _RECOVERED, name)
+
+
+def sweep(home: Path) -> None:
+    """Remove what jobs of a worker that was killed have left, unless another worker uses these folders.
+
+    The lock is held until this process ends: one that is killed lets go of it.
+    """
+    try:
+        lock = os.open(home / "input", os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        left = [
+            path for folder in ("input", "output") for path in (home / folder).iterdir() if _JOB.fullmatch(path.name)
+        ]
+        removed = sum(_is_removed(path) for path in left)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    except OSError as error:
+        log.info("no folders of earlier jobs are looked for: %s", error.strerror)
+    else:
+        if left:
+            log.warning("%d of %d folders that killed jobs left behind are removed", removed, len(left))
+
+
+def _is_removed(path: Path) -> bool:
+    """Remove a file or a folder, whatever it is; whether it is gone."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        return not os.path.lexists(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _locate(home: Path, file: SavedFile) -> Path | None:
-    """Where a saved file is to be; None where its names, which any node can make up, lead elsewhere."""
+    """Where a saved file is to be; None where its names, which any node can make up, lead elsewhere or nowhere."""
     if file.folder not in _SAVED_IN:
         return None
-    folder = (home / file.folder).resolve()
-    path = (folder / file.subfolder / file.filename).resolve()
+    try:
+        folder = (home / file.folder).resolve()
+        path = (folder / file.subfolder / file.filename).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long
+        return None
     return path if folder in path.parents else None

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.comfyui import faults
-from worker.comfyui.client import ComfyUI, Outcome, Prompt, Refused, SavedFile
+from worker.comfyui.client import ComfyUI, Outcome, Prompt, Refused
 from worker.comfyui.events import Event, Events
 from worker.comfyui.folders import Scope
+from worker.comfyui.outputs import Outputs
 from worker.comfyui.progress import Progress
 from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout, OutOfMemory, WorkerError
 
@@ -67,8 +68,8 @@ def execute(
     limits: Limits,
     scope: Scope,
     report: Callable[[dict[str, Any]], None],
-) -> tuple[SavedFile, ...]:
-    """Run the prompt to its end and return its files; `report` takes the progress.
+) -> Outputs:
+    """Run the prompt to its end and return what it made; `report` takes the progress.
 
     If it must be given up, ComfyUI is idle again afterwards, or the error says `refresh_worker`, the SDK's word for a
     worker that is to be replaced. Raises WorkflowRejected, ModelMissing and what `follow` raises.
@@ -85,7 +86,7 @@ def execute(
         try:
             comfyui.queue(prompt, client_id)
             log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
-            files = follow(comfyui, events, prompt, limits, note)
+            made = follow(comfyui, events, prompt, limits, note)
         except BaseException as error:
             stopped = stop(comfyui, prompt.id, limits.stop)
             while stopped and (event := events.next(prompt.id, LAST_EVENTS)):
@@ -95,14 +96,14 @@ def execute(
             if isinstance(error, WorkerError) and not stopped:
                 raise error.adding(refresh_worker=True) from error
             raise
-    scope.own(files)
-    return files
+    scope.own(made.files)
+    return made
 
 
 def follow(
     comfyui: ComfyUI, events: Events, prompt: Prompt, limits: Limits, on_event: Callable[[Event], None]
-) -> tuple[SavedFile, ...]:
-    """Wait for the prompt's end and return its files, those in `temp` included.
+) -> Outputs:
+    """Wait for the prompt's end and return what it made, files in `temp` included.
 
     Progress comes from the socket, the truth from history, so a socket that drops, falls silent or lies costs time at
     most. Raises ExecutionFailed, JobCancelled, JobTimeout, or ComfyUIUnavailable when ComfyUI dies or forgets it.
@@ -116,7 +117,7 @@ def follow(
             if event.kind == "ending":
                 continue  # history follows with the next message: a look now would only be in its way
         if watch.due(events.connected) and (outcome := watch.look()):
-            return _files(outcome, prompt)
+            return _outputs(outcome, prompt)
         watch.check_limits()
 
 
@@ -129,7 +130,7 @@ def stop(comfyui: ComfyUI, prompt_id: str, timeout: float) -> bool:
     pause = 0.05
     while True:
         try:
-            if comfyui.place(prompt_id) is None:
+            if not comfyui.place(prompt_id).somewhere:
                 return True
             comfyui.interrupt(prompt_id)
         except Refused:
@@ -194,10 +195,10 @@ class _Watch:
 
     def _queued(self) -> bool:
         place = self._comfyui.place(self._prompt_id)
-        self._pending = place == "pending"
+        self._pending = place.pending
         if self._pending:
             self._moved = time.monotonic()  # waiting behind another prompt is not a stall
-        return place is not None
+        return place.somewhere
 
     def _bear(self, error: ComfyUIUnavailable) -> None:
         silence = time.monotonic() - self._answered
@@ -222,10 +223,11 @@ class _Watch:
         return "ask for fewer num_frames or steps, or raise it"
 
 
-def _files(outcome: Outcome, prompt: Prompt) -> tuple[SavedFile, ...]:
-    if outcome.error:
-        log.warning("ComfyUI's traceback:\n%s", "".join(outcome.error.get("traceback", ())))
+def _outputs(outcome: Outcome, prompt: Prompt) -> Outputs:
+    if outcome.error is not None:
+        for line in faults.read_traceback(outcome.error):
+            log.warning("ComfyUI's traceback: %s", line)
         raise faults.failure(outcome.error, prompt.graph)
     if outcome.interrupted:
         raise faults.interruption(prompt.id)
-    return outcome.files
+    return outcome.outputs

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from worker import sdk
 from worker.config import MB
 from worker.errors import ImageRejected
+from worker.logs import without_secrets
 
 FETCH_SECONDS = 30.0
 """A download's time in all, redirects included."""
@@ -112,7 +113,7 @@ def _fetch(url: str, field: str, limit: float, seconds: float, check: Callable[[
         return download.data
     if isinstance(download.fault, ImageRejected):
         raise download.fault
-    log.warning("%s: %s not fetched: %s", field, _without_secrets(url), _without_secrets(str(download.fault)))
+    log.warning("%s: %s not fetched: %s", field, without_secrets(url), without_secrets(str(download.fault)))
     fault = "cannot be fetched from that address; it must be public and answer, or send the file as base64"
     raise rejected(field, fault) from None  # requests' errors name the whole URL
 
@@ -160,8 +161,3 @@ class _Download(threading.Thread):
             return b"".join(self._guard.iter_content_capped(response, 65536, self._limit))
         except self._guard.SSRFError as error:
             raise rejected(self._field, too_large(self._limit + 1, self._limit)) from error
-
-
-def _without_secrets(text: str) -> str:
-    """The text with the credentials and the queries of all its URLs left out: either may open a bucket."""
-    return re.sub(r"[?#]\S*", "", re.sub(r"//[^\s/?#]*@", "//", text))

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worker import logs
 from worker.config import BUCKET_KEYS, MB, Settings
-from worker.errors import JobCancelled, OutputFailed
+from worker.errors import JobCancelled, OutputFailed, WorkerError
 from worker.input import faults, s3_config
 from worker.input.request import Request
 from worker.output import reply, storage
@@ -66,13 +67,23 @@ class Delivery:
             told = [f"{_TOLD[other]} failed: {error.message}" for other, error in failed.items()]
             warnings = [*answer["warnings"], *(f"{text}; the files are in {_TOLD[way]}" for text in told)]
             try:
-                return self._send(way, files, {**answer, "warnings": warnings})
+                return self._try(way, files, {**answer, "warnings": warnings})
             except OutputFailed as error:
                 if self._cancelled.is_set():
                     raise JobCancelled("the platform cancelled the job") from error
                 log.warning("delivery by %s failed: %s", way, error.message)
                 failed[way] = error
         raise _all_failed(failed)
+
+    def _try(self, way: str, files: Sequence[OutputFile], answer: dict[str, Any]) -> dict[str, Any]:
+        """As `_send`, whatever goes wrong in it: a fault of one way must not keep the clip from the next."""
+        try:
+            return self._send(way, files, answer)
+        except WorkerError:
+            raise
+        except Exception as error:
+            log.error("delivery by %s: %s", way, logs.brief(error))
+            raise OutputFailed(f"a fault of the worker's own: {type(error).__name__}") from error
 
     def _send(self, way: str, files: Sequence[OutputFile], answer: dict[str, Any]) -> dict[str, Any]:
         if way == "inline":

@@ -49,7 +49,7 @@ def _encode(file: OutputFile, encoding: Encoding, fallback: bool) -> OutputFile:
     if not encoded or (fallback and len(encoded[0]) >= len(file.data)):
         return file
     stem = PurePosixPath(file.filename).stem
-    return OutputFile(stem + encoding.suffix, encoded[0], quality=encoding.quality)
+    return OutputFile(stem + encoding.suffix, encoded[0], quality=encoding.quality, node_id=file.node_id)
 
 
 def total_size(files: Iterable[OutputFile]) -> int:

@@ -32,6 +32,10 @@ class OutputFile:
     """Whether it is a picture that moves, which is never encoded again."""
     quality: int | None = None
     """Of a picture with loss, where it is known: 1 to 100."""
+    node_id: str | None = None
+    """The node that made it."""
+    shown: bool = False
+    """Whether it is a text that a node shows, not a file that it saved."""
 
     @property
     def mime_type(self) -> str:
@@ -41,7 +45,9 @@ class OutputFile:
 
     @property
     def kind(self) -> str:
-        """The `type` of its entry: "video", "image", or "file" (sound, latents: neither to show nor to play)."""
+        """The `type` of its entry: "video", "image", "text", or "file" (sound, latents, saved texts)."""
+        if self.shown:
+            return "text"
         main = self.mime_type.partition("/")[0]
         return main if main in ("video", "image") else "file"
 
@@ -49,6 +55,11 @@ class OutputFile:
     def still(self) -> bool:
         """Whether it is a picture that may be encoded again."""
         return self.kind == "image" and not self.animated and self.suffix not in _MOVING_SUFFIXES
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is no mere preview wherever it lies: nobody previews a still as a video or as sound."""
+        return self.mime_type.partition("/")[0] in ("video", "audio")
 
     @property
     def suffix(self) -> str:

@@ -87,8 +87,10 @@ def refer(
     encoded = encode_all(chosen, terms.ladder[0], fallback=False)
     names = name_uniquely(file.filename for file in encoded)
     sent = [replace(file, filename=name) for file, name in zip(encoded, names, strict=True)]
-    placed = list(zip(sent, store(sent), strict=True))
-    reply = {**answer, "outputs": [_describe(file) | place.entry() for file, place in placed]}
+    stored = [file for file in sent if not file.shown]
+    placed = list(zip(stored, store(stored), strict=True))
+    texts = [_describe(file) | _show(file) for file in sent if file.shown]
+    reply = {**answer, "outputs": [*(_describe(file) | place.entry() for file, place in placed), *texts]}
     reply["warnings"] = [*answer.get("warnings", ()), *([loss] if loss else [])]
     if terms.images_list:
         pictures = [(file.filename, place) for file, place in placed if file.kind == "image"]
@@ -100,10 +102,16 @@ def refer(
     return reply
 
 
+def _show(file: OutputFile) -> dict[str, str]:
+    """A text stands in the reply itself, wherever files go."""
+    return {"encoding": "text", "data": file.data.decode("utf-8", "replace")}
+
+
 def _describe(file: OutputFile) -> dict[str, Any]:
     """The part of an entry that does not depend on where the data are."""
     entry: dict[str, Any] = {"type": file.kind, "filename": file.filename, "mime_type": file.mime_type}
-    return entry if file.quality is None else {**entry, "quality": file.quality}
+    known = {"quality": file.quality, "node_id": file.node_id}
+    return entry | {name: value for name, value in known.items() if value is not None}
 
 
 def _choose(files: list[OutputFile], output: str) -> Iterator[tuple[list[OutputFile], str]]:
@@ -159,7 +167,9 @@ class _Draft:
         for file, filename in zip(files, name_uniquely(file.filename for file in files), strict=True):
             entry = _describe(replace(file, filename=filename))
             self._reply["outputs"].append(entry)
-            if images_list and file.kind == "image":
+            if file.shown:
+                entry |= _show(file)
+            elif images_list and file.kind == "image":
                 entry["encoding"] = "images"
                 self._reply["images"].append({"filename": filename, "type": "base64", "data": ""})
                 self._slots.append((file.data, self._reply["images"][-1], "data"))

@@ -8,39 +8,41 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import boto3
-from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from worker.config import Bucket
-from worker.errors import OutputFailed
+from worker.errors import OutputFailed, WorkerError
+from worker.output.transport import Refused, Transport
 
 log = logging.getLogger(__name__)
 
 PART = 8 * 2**20  # bytes: larger files go up in parts of this size
 AT_ONCE = 4  # files in flight, and parts in flight of each large one
 ATTEMPTS = 4  # of each request, with growing pauses of at most a few seconds
-CONNECT_SECONDS, SOCKET_SECONDS = 10.0, 30.0
 TICK = 0.1  # seconds at most until a cancel is seen
 
-# What S3 and its kin say of a request they refuse, and what the operator can do; other codes are told as they are.
+# What S3 and its kin say of a request they refuse, and what the operator can do.
 _ADVICE = {
     "InvalidAccessKeyId": "the access key is not known there",
-    "SignatureDoesNotMatch": "the secret key does not belong to the access key",
-    "AccessDenied": "the key may not write there",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key, or the region is wrong (BUCKET_REGION)",
+    "AuthorizationHeaderMalformed": "the region is wrong: set BUCKET_REGION",
+    "AuthorizationQueryParametersError": "the region is wrong: set BUCKET_REGION",
+    "AccessDenied": "the key may not do that there",
     "NoSuchBucket": "there is no such bucket; is the bucket's name set, or in the endpoint's URL?",
     "RequestTimeTooSkewed": "this machine's clock and the bucket's differ by too much",
+    "SecondLevelDomainForbidden": "this service wants the bucket's name in its host: set BUCKET_ADDRESSING=host",
     "EndpointConnectionError": "nothing answers at the endpoint",
+    "QuotaExceeded": "the bucket is full",
 }
-_FAULTS = (BotoCoreError, ClientError, Boto3Error, OSError, ValueError)
 _REGION = re.compile(
     r"\bs3[.-](?:dualstack\.)?([a-z]+(?:-[a-z0-9]+)+)\.|^s3api-([a-z0-9-]+)\.|([a-z]+[0-9])\.digitaloceanspaces\."
 )
@@ -56,13 +58,41 @@ class Item:
 
 
 def upload(bucket: Bucket, items: Sequence[Item], cancelled: threading.Event) -> list[str]:
-    """Put every item into the bucket and return their presigned URLs, in order.
+    """Put every item into the bucket and return their URLs, in order: presigned, or under the bucket's public URL.
 
-    Raises OutputFailed when an item cannot be stored, when it all takes longer than the bucket's timeout, or soon after
-    `cancelled` is set. Messages name no key, no address and no URL.
+    Signed for the region that the store asks for, whatever was guessed; the first URL has been tried. Raises
+    OutputFailed when an item cannot be stored or read, when it all takes longer than the bucket's timeout, or soon
+    after `cancelled` is set. Messages name no key, no path and no signed URL.
     """
-    with _Transfer(bucket) as transfer:
+    end = time.monotonic() + bucket.timeout
+    try:
+        try:
+            return _send(bucket, items, cancelled, end)
+        except Refused as refusal:
+            if not (elsewhere := _in_region(bucket, refusal)):
+                raise
+            log.info("the bucket wants requests signed for %s", refusal.region)
+            return _send(elsewhere, items, cancelled, end)
+    except WorkerError:
+        raise
+    except Exception as error:
+        raise _translate(error, bucket) from error
+
+
+def _send(bucket: Bucket, items: Sequence[Item], cancelled: threading.Event, end: float) -> list[str]:
+    with _Transfer(bucket, end) as transfer:
         return transfer.run(items, cancelled)
+
+
+def _in_region(bucket: Bucket, refusal: Refused) -> Bucket | None:
+    """The bucket as the store's hint has it; None: there is no hint, or it was followed already."""
+    if not refusal.region or refusal.region == bucket.region or not re.fullmatch(r"[a-z0-9-]{1,40}", refusal.region):
+        return None
+    # AWS answers for a bucket of another region at that region's own host only.
+    regional = re.sub(r"\bs3[.-](?:[a-z0-9-]+\.)?amazonaws\.com", f"s3.{refusal.region}.amazonaws.com", bucket.endpoint)
+    if bucket.addresses and regional != bucket.endpoint:
+        return None  # the addresses are the other host's
+    return replace(bucket, region=refusal.region, endpoint=regional)
 
 
 def keep(folder: Path, items: Sequence[Item]) -> list[Path]:
@@ -74,10 +104,11 @@ def keep(folder: Path, items: Sequence[Item]) -> list[Path]:
             (partial / item.key).write_bytes(item.data)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no disk takes
         shutil.rmtree(partial, ignore_errors=True)
         log.warning("cannot write to %s: %s", folder, error)
-        raise OutputFailed(f"its files cannot be written: {error.strerror or type(error).__name__}") from error
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise OutputFailed(f"its files cannot be written: {reason}") from error
     return [folder / item.key for item in items]
 
 
@@ -89,58 +120,60 @@ def is_writable(folder: Path) -> bool:
 class _Transfer:
     """Uploads of one clip, in threads that end soon after it is closed."""
 
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
-        self._end = time.monotonic() + bucket.timeout
+    def __init__(self, bucket: Bucket, end: float) -> None:
+        self._bucket, self._end = bucket, end
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(AT_ONCE, "upload")
-        self._name, self._folder = _locate(bucket)
-        self._client = _connect(bucket)
+        self._transport = Transport(bucket, AT_ONCE * AT_ONCE)
+        self._client = _connect(bucket, self._transport)
 
     def __enter__(self) -> "_Transfer":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        # Not waited for: a thread that sends stops at its next block, one that waits for an answer at its timeout.
+        # Not waited for: a thread that sends stops at its next block, one that waits for an answer at once.
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._transport.close()
 
     def run(self, items: Sequence[Item], cancelled: threading.Event) -> list[str]:
         start = time.monotonic()
-        futures = [self._pool.submit(self._put, item) for item in items]
+        self._await([self._pool.submit(self._put, item) for item in items], cancelled)
+        size = sum(len(item.data) for item in items)
+        log.info("uploaded %d files, %d bytes, in %.2f s", len(items), size, time.monotonic() - start)
+        urls = [self._url(item) for item in items]
+        if items:
+            self._await([self._pool.submit(self._try, urls[0], items[0])], cancelled)
+        return urls
+
+    def _await(self, futures: Sequence[Future[None]], cancelled: threading.Event) -> None:
+        """Return once all are done; raises what the first failed one met."""
         while pending := self._pending(futures):
             if cancelled.is_set():
                 raise OutputFailed("the upload was given up: the job is cancelled")
             if time.monotonic() > self._end:
-                log.warning("upload given up: %d of %d files left", pending, len(items))
+                log.warning("upload given up: %d of %d requests left", pending, len(futures))
                 raise self._too_slow()
-        size = sum(len(item.data) for item in items)
-        log.info("uploaded %d files, %d bytes, in %.2f s", len(items), size, time.monotonic() - start)
-        return [self._sign(item) for item in items]
 
     def _pending(self, futures: Sequence[Future[None]]) -> int:
-        """How many uploads are not done yet; raises what the first failed one met."""
         done, pending = wait(futures, TICK, FIRST_EXCEPTION)
         try:
             for future in done:
                 future.result()
         except CancelledError:
             raise self._too_slow() from None
-        except _FAULTS as error:
-            raise _translate(error) from error
         return len(pending)
 
     def _put(self, item: Item) -> None:
-        key = self._folder + item.key
+        where = _place(self._bucket, item)
+        kind = {"ContentType": item.mime_type}
         if len(item.data) <= PART:
-            body = _Body(item.data, self._check)
-            self._client.put_object(Bucket=self._name, Key=key, Body=body, ContentType=item.mime_type)
+            self._client.put_object(**where, **kind, Body=_Body(item.data, self._check))
             return
         parts = TransferConfig(PART, AT_ONCE, PART, preferred_transfer_client="classic")
         parts.max_in_memory_upload_chunks = AT_ONCE
-        kind = {"ContentType": item.mime_type}
         self._client.upload_fileobj(
-            BytesIO(item.data), self._name, key, kind, Callback=lambda _sent: self._check(), Config=parts
+            BytesIO(item.data), **where, ExtraArgs=kind, Callback=lambda _sent: self._check(), Config=parts
         )
 
     def _check(self) -> None:
@@ -150,10 +183,26 @@ class _Transfer:
     def _too_slow(self) -> OutputFailed:
         return OutputFailed(f"the upload took longer than {self._bucket.timeout:g} s")
 
-    def _sign(self, item: Item) -> str:
-        where = {"Bucket": self._name, "Key": self._folder + item.key}
+    def _url(self, item: Item) -> str:
+        where = _place(self._bucket, item)
+        if self._bucket.public_url:
+            inside = where["Key"] if _is_named(self._bucket) else f"{where['Bucket']}/{where['Key']}"
+            return f"{self._bucket.public_url}/{quote(inside)}"
         url: str = self._client.generate_presigned_url("get_object", where, ExpiresIn=self._bucket.expiry)
         return url
+
+    def _try(self, url: str, item: Item) -> None:
+        """Fetch the first byte of what was stored, as the caller will: a key may write and not read."""
+        try:
+            served = self._transport.first_byte(url)
+        except Refused as refusal:
+            if refusal.region and refusal.region != region_of(self._bucket):
+                raise
+            raise OutputFailed(
+                f"what it stores cannot be read at its URL: {_reason(refusal, self._bucket)}"
+            ) from refusal
+        if served != item.data[:1]:
+            raise OutputFailed("what it stores cannot be read at its URL: that serves something else")
 
 
 class _Body(BytesIO):
@@ -168,58 +217,87 @@ class _Body(BytesIO):
         return super().read(size)
 
 
-def _connect(bucket: Bucket) -> Any:
+def _connect(bucket: Bucket, transport: Transport) -> Any:
     """A client that any S3 of today understands: R2 and GCS refuse the checksums that boto3 would add by default."""
     config = Config(
         signature_version="s3v4",
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        connect_timeout=min(CONNECT_SECONDS, bucket.timeout),
-        read_timeout=min(SOCKET_SECONDS, bucket.timeout),
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=AT_ONCE * AT_ONCE,
         s3={"addressing_style": "path"},
     )
-    try:
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=bucket.endpoint,
-            region_name=region_of(bucket.endpoint),
-            aws_access_key_id=bucket.access_key,
-            aws_secret_access_key=bucket.secret_key,
-            config=config,
-        )
-    except _FAULTS as error:
-        raise _translate(error) from error
+    client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=_endpoint(bucket),
+        region_name=region_of(bucket),
+        aws_access_key_id=bucket.access_key,
+        aws_secret_access_key=bucket.secret_key,
+        config=config,
+    )
+    client.meta.events.register("before-send.s3", transport)
+    return client
 
 
-def _locate(bucket: Bucket) -> tuple[str, str]:
-    """The bucket to name in requests, and what every key begins with.
-
-    Where the endpoint's URL holds the bucket, in its host or its path, the keys' first folder stands in the bucket's
-    place: the request goes to the same path, and its signature holds. The runpod SDK has it so, with the month there.
-    """
+def _endpoint(bucket: Bucket) -> str:
+    """The URL in front of a file's path: BUCKET_ADDRESSING=host puts the bucket's name into the host."""
     url = urlsplit(bucket.endpoint)
+    if not bucket.in_host or not bucket.name or (url.hostname or "").startswith(f"{bucket.name}."):
+        return bucket.endpoint
+    return url._replace(netloc=f"{bucket.name}.{url.netloc}").geturl()
+
+
+def _is_named(bucket: Bucket) -> bool:
+    """Whether requests have to name the bucket: its endpoint's URL holds it neither in its host nor in its path."""
+    url = urlsplit(_endpoint(bucket))
     in_host = (url.hostname or "").startswith(f"{bucket.name}.")
-    if bucket.name and not in_host and not url.path.endswith(f"/{bucket.name}"):
-        return bucket.name, f"{bucket.prefix}/" if bucket.prefix else ""
-    first, _, rest = (bucket.prefix or time.strftime("%m-%y")).partition("/")
-    return first, f"{rest}/" if rest else ""
+    return bool(bucket.name) and not in_host and not url.path.endswith(f"/{bucket.name}")
 
 
-def region_of(endpoint: str) -> str:
-    """The region that requests are signed for, where the endpoint's host tells it; R2, GCS and MinIO take the other."""
-    host = urlsplit(endpoint).hostname or ""
-    found = _REGION.search(host)
+def _place(bucket: Bucket, item: Item) -> dict[str, str]:
+    """The bucket and the key to name in a request for the item.
+
+    Where the endpoint's URL holds the bucket, the path's first folder stands in the bucket's place: the request goes to
+    the same path, and its signature holds. Where it holds it and no name says so, the month is in front, as the runpod
+    SDK has it.
+    """
+    folder = bucket.prefix or ("" if bucket.name else time.strftime("%m-%y"))
+    path = f"{folder}/{item.key}" if folder else item.key
+    if _is_named(bucket):
+        return {"Bucket": bucket.name, "Key": path}
+    first, _, rest = path.partition("/")
+    return {"Bucket": first, "Key": rest}
+
+
+def region_of(bucket: Bucket) -> str:
+    """The region that requests are signed for: as set or learned, else as the endpoint's host tells it."""
+    if bucket.region:
+        return bucket.region
+    found = _REGION.search(urlsplit(bucket.endpoint).hostname or "")
     return next(group for group in found.groups() if group) if found else "us-east-1"
 
 
-def _translate(error: Exception) -> OutputFailed:
+def _translate(error: Exception, bucket: Bucket) -> OutputFailed:
     """Why an upload failed, by its kind: the text of an error can hold addresses, keys and signatures."""
+    reason = _reason(error, bucket)
+    log.warning("the upload failed with %s", reason)
+    return OutputFailed(f"the upload failed with {reason}")
+
+
+def _reason(error: Exception, bucket: Bucket) -> str:
+    if isinstance(error, Refused) and error.location:
+        return f"a redirect to {error.location}: set BUCKET_ENDPOINT_URL (or s3Config.endpointUrl) to that address"
     kind = type(error).__name__
-    if isinstance(error, ClientError):
+    if isinstance(error, (Refused, ClientError)):
+        kind = _name_code(error, bucket)
+    return kind + (f": {_ADVICE[kind]}" if kind in _ADVICE else "")
+
+
+def _name_code(error: Refused | ClientError, bucket: Bucket) -> str:
+    """What the store says, where it is a word of S3's, or the operator's own store; else the status alone."""
+    if isinstance(error, Refused):
+        code, status = error.code, error.status
+    else:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        kind = code if re.fullmatch(r"\w{1,60}", code) else "an error without a code"
-    advice = f": {_ADVICE[kind]}" if kind in _ADVICE else ""
-    log.warning("the upload failed with %s%s", kind, advice)
-    return OutputFailed(f"the upload failed with {kind}{advice}")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    own = not bucket.addresses and re.fullmatch(r"[A-Za-z]\w{1,60}", code)
+    return code if code in _ADVICE or own else f"HTTP {status}"

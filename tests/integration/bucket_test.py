@@ -1,0 +1,267 @@
+"""Buckets that answer otherwise than AWS's: a redirect, another region, without end, more than was asked for."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import requests
+
+from worker.config import Bucket
+from worker.errors import OutputFailed
+from worker.output import storage
+from worker.output.storage import Item
+
+CLIP = b"a video"
+SECRETS = ("AKIAEXAMPLEKEYID0000", "s3cr3t/of+the+bucket")
+
+
+@dataclass
+class Store:
+    """An S3 of one region that keeps what it is given, or answers as it is told."""
+
+    region: str = "garage"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    hint: bool = True
+    readable: bool = True
+    kept: dict[str, bytes] = field(default_factory=dict)
+    hosts: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def put(self, path: str, signed_for: str, data: bytes) -> tuple[int, bytes]:
+        if signed_for != self.region and self.hint:
+            text = f"<Error><Code>AuthorizationHeaderMalformed</Code><Region>{self.region}</Region></Error>"
+            return 400, text.encode()
+        self.kept[path] = data
+        return self.status, self.body
+
+    def get(self, path: str, query: dict[str, list[str]]) -> tuple[int, bytes]:
+        signed_for = (query.get("X-Amz-Credential") or ["///"])[0].split("/")[2]
+        if not self.readable or (query and signed_for != self.region):
+            return 403, b"<Error><Code>AccessDenied</Code></Error>"
+        return (200, self.kept[path]) if path in self.kept else (404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+
+@contextmanager
+def serving(store: Store) -> Iterator[Store]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self) -> None:
+            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            store.hosts.append(self.headers["Host"])
+            found = re.search(r"Credential=[^/]+/\d+/([^/]+)/", self.headers.get("Authorization", ""))
+            self.answer(*store.put(unquote(urlsplit(self.path).path), found[1] if found else "", data))
+
+        do_POST = do_PUT  # noqa: N815
+
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            self.answer(*store.get(unquote(url.path), parse_qs(url.query)))
+
+        def answer(self, status: int, body: bytes) -> None:
+            with suppress(OSError):  # whoever asked has heard enough
+                self.tell(status, body)
+
+        def tell(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            for name, value in store.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    store.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield store
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def upload(endpoint: str, data: bytes = CLIP, **changes: Any) -> str:
+    options = {"name": "clips", "prefix": "", "expiry": 600, "timeout": 20, **changes}
+    return storage.upload(
+        Bucket(endpoint, *SECRETS, **options), [Item("job/a.mp4", data, "video/mp4")], threading.Event()
+    )[0]
+
+
+def upload_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "upload" in thread.name or "ThreadPool" in thread.name]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("size", [len(CLIP), 9_000_000])
+def test_a_redirect_is_a_failure_that_names_where_it_leads(status: int, size: int) -> None:
+    to = f"https://{SECRETS[0]}:x@s3.example:8443/clips/job/a.mp4?X-Amz-Signature=abc"
+    with serving(Store(status=status, headers={"Location": to}, hint=False)) as store:
+        with pytest.raises(
+            OutputFailed, match=r"redirect to https://s3\.example:8443: set BUCKET_ENDPOINT_URL"
+        ) as caught:
+            upload(store.url, bytes(size))
+    assert not any(text in str(caught.value.answer()) for text in (*SECRETS, "job/a.mp4", "abc"))
+
+
+@pytest.mark.parametrize("location", ["", "/", "//", "http://[", "javascript:x", "https://\r\n"])
+def test_a_redirect_to_nowhere_is_a_failure_too(location: str) -> None:
+    with serving(Store(status=302, headers={"Location": location.strip()}, hint=False)) as store:
+        with pytest.raises(OutputFailed, match="the upload failed with HTTP 302"):
+            upload(store.url)
+
+
+class TestRegion:
+    def test_the_url_is_signed_for_the_region_that_took_the_file(self) -> None:
+        with serving(Store("garage")) as store:
+            url = upload(store.url)
+            assert requests.get(url, timeout=5).content == CLIP
+            assert "%2Fgarage%2Fs3%2F" in url
+
+    def test_one_that_is_set_is_used_at_once(self) -> None:
+        with serving(Store("eu-2")) as store:
+            assert requests.get(upload(store.url, region="eu-2"), timeout=5).content == CLIP
+            assert len(store.hosts) == 1
+
+    def test_a_store_that_wants_another_one_each_time_is_asked_twice(self) -> None:
+        class Never(Store):
+            def put(self, path: str, signed_for: str, data: bytes) -> tuple[int, bytes]:
+                self.region = f"not-{len(self.hosts)}"
+                return super().put(path, signed_for, data)
+
+        with serving(Never()) as store, pytest.raises(OutputFailed, match="BUCKET_REGION"):
+            upload(store.url)
+        assert len(store.hosts) == 2
+
+    def test_a_url_that_does_not_work_is_not_handed_out(self) -> None:
+        with serving(Store("elsewhere", hint=False)) as store:
+            with pytest.raises(OutputFailed, match="cannot be read at its URL: AccessDenied"):
+                upload(store.url)
+
+    @pytest.mark.parametrize("size", [1, 9_000_000])
+    def test_nor_one_that_serves_something_else(self, size: int) -> None:
+        class Other(Store):
+            def get(self, path: str, query: dict[str, list[str]]) -> tuple[int, bytes]:
+                return 200, b"<" * size
+
+        with serving(Other("us-east-1")) as store, pytest.raises(OutputFailed, match="serves something else"):
+            upload(store.url)
+
+
+class TestAddresses:
+    def test_the_name_goes_into_the_host_where_that_is_set(self) -> None:
+        with serving(Store("us-east-1")) as store:
+            endpoint = store.url.replace("127.0.0.1", "s3.example")
+            url = upload(endpoint, in_host=True, addresses=("127.0.0.1",))
+            assert store.hosts == [f"clips.{urlsplit(endpoint).netloc}"]
+            assert list(store.kept) == ["/job/a.mp4"]
+            assert url.startswith(f"http://clips.{urlsplit(endpoint).netloc}/job/a.mp4?")
+
+    def test_a_public_url_lasts_and_holds_no_signature(self) -> None:
+        with serving(Store("us-east-1")) as store:
+            url = upload(store.url, prefix="a b", public_url=f"{store.url}/clips")
+            assert url == f"{store.url}/clips/a%20b/job/a.mp4"
+            store.kept.clear()
+            with pytest.raises(OutputFailed, match="cannot be read at its URL"):
+                upload(store.url, public_url=f"{store.url}/elsewhere")
+
+    def test_a_jobs_bucket_is_dialed_at_the_addresses_it_was_checked_at_and_nowhere_else(self) -> None:
+        with serving(Store("us-east-1")) as store:
+            port = urlsplit(store.url).port
+            # 127.0.0.9 answers nothing, so the next of its addresses is taken; the name itself resolves to nothing.
+            upload(f"http://bucket.invalid:{port}", addresses=("127.0.0.9", "127.0.0.1"))
+            assert store.hosts == [f"bucket.invalid:{port}"]
+            with pytest.raises(OutputFailed, match="nothing answers"):
+                upload(store.url, addresses=("127.0.0.9",))
+
+
+class TestHostileAnswers:
+    @pytest.mark.parametrize("status", [200, 400, 500])
+    def test_a_long_one_is_read_to_its_limit_only(self, status: int) -> None:
+        body = (b"" if status == 200 else b"<Error><Code>AccessDenied</Code><Message>") + bytes(200_000_000)
+
+        with serving(Store("us-east-1", status=status, body=body)) as store:
+            before = memory()
+            peak: list[int] = []
+            watching = threading.Event()
+            watcher = threading.Thread(target=lambda: watch(peak, watching))
+            watcher.start()
+            with suppress(OutputFailed):
+                upload(store.url, timeout=5)
+            watching.set()
+            watcher.join()
+        assert max(peak) - before < 60_000_000
+
+    def test_a_code_of_a_jobs_bucket_that_is_not_s3s_is_not_repeated(self) -> None:
+        body = b"<Error><Code>VisitEvilExample</Code></Error>"
+        with serving(Store("us-east-1", status=403, body=body)) as store:
+            with pytest.raises(OutputFailed, match="HTTP 403") as caught:
+                upload(store.url, addresses=("127.0.0.1",))
+            assert "Evil" not in caught.value.message
+            with pytest.raises(OutputFailed, match="VisitEvilExample"):
+                upload(store.url)  # the operator's own: the code may help
+
+    @pytest.mark.parametrize("size", [len(CLIP), 20_000_000])
+    def test_one_that_trickles_keeps_no_thread(self, size: int) -> None:
+        with trickling() as url:
+            with pytest.raises(OutputFailed, match="took longer than 1 s"):
+                upload(url, bytes(size), timeout=1)
+            end = time.monotonic() + 10
+            while upload_threads() and time.monotonic() < end:
+                time.sleep(0.05)
+            assert upload_threads() == []
+
+
+def memory() -> int:
+    """The bytes that this process has in memory."""
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
+
+
+def watch(peak: list[int], done: threading.Event) -> None:
+    while not done.wait(0.005):
+        peak.append(memory())
+
+
+@contextmanager
+def trickling() -> Iterator[str]:
+    """A server whose answer never ends: a byte of a header ten times a second."""
+    done = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
+                while not done.wait(0.1):
+                    connection.sendall(b"a")
+            except OSError:
+                pass
+
+    def accept() -> None:
+        while True:
+            try:
+                connection = server.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        done.set()
+        server.close()
