@@ -1,10 +1,14 @@
 # One command each; what a command does is in the programs it calls.
 .DEFAULT_GOAL := help
-PY := .venv/bin/python
+# make PYTHON=python3.12 run: the Python that .venv is made with
+PYTHON ?=
+VENV ?= .venv
+PY := $(VENV)/bin/python
 IMAGE ?= examples/rocket.jpg
 PROMPT ?= the rocket lifts off, smoke billowing over the water
 FRAMES ?= 25
-SCRIPTS := builder.sh build_and_deploy.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run tests/browser/install_chromium.sh
+OUT ?= outputs
+SCRIPTS := builder.sh build_and_deploy.sh requirements/environment.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run tests/browser/install_chromium.sh
 # Tests wait for processes more than they work; files that take long come first.
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 COMFYUI_CUDA ?= cu128
@@ -13,63 +17,62 @@ COMFYUI_ARGS ?= $(if $(shell command -v nvidia-smi),,--cpu)
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: .venv/local ## one image in, one clip out: outputs/<job id>/clip.mp4 (IMAGE= PROMPT= FRAMES=)
-	@$(PY) test_runpod_local.py sync --start-worker --image "$(IMAGE)" --prompt "$(PROMPT)" --frames $(FRAMES) --out outputs
+run: $(VENV)/local ## one image in, one clip out: outputs/<job id>/clip.mp4 (IMAGE= PROMPT= FRAMES= OUT=)
+	@$(PY) test_runpod_local.py sync --start-worker --image "$(IMAGE)" --prompt "$(PROMPT)" --frames $(FRAMES) --out $(OUT)
 
-serve: .venv/local ## the worker, and a page to try it on, at http://localhost:8000
+serve: $(VENV)/local ## the worker, and a page to try it on, at http://localhost:8000
 	@$(PY) handler.py
 
-comfyui: .venv/local ## the worker on a real ComfyUI, as in the container: a GPU, or patience; 21 GB of models (COMFYUI_ARGS=)
+comfyui: $(VENV)/local ## the worker on a real ComfyUI, as in the container: a GPU, or patience; 21 GB of models (COMFYUI_ARGS=)
 	@requirements/install_comfyui.sh environment .comfyui/.venv requirements/comfyui-$(COMFYUI_CUDA).txt
 	@requirements/install_comfyui.sh tree .comfyui .comfyui/.venv
 	@COMFYUI_DIR=$(CURDIR)/.comfyui WORKER_PYTHON=$(CURDIR)/$(PY) COMFYUI_ARGS="$(COMFYUI_ARGS)" \
 		RUNPOD_INIT_TIMEOUT=86400 ./builder.sh $(CURDIR)/$(PY) handler.py
 
-test: .venv/dev ## all tests
+test: $(VENV)/dev ## all tests
 	@tests/browser/install_chromium.sh
 	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
-check: .venv/dev ## lint, types, tests: what CI runs
+check: $(VENV)/dev ## lint, types, tests: what CI runs
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -m docs.generate --check
-	@.venv/bin/lint-imports --no-logo
-	@.venv/bin/zizmor --offline --no-progress .github
-	@.venv/bin/shellcheck $(SCRIPTS)
-	@.venv/bin/shfmt -i 2 -d $(SCRIPTS)
-	@.venv/bin/hadolint Dockerfile
+	@$(VENV)/bin/lint-imports --no-logo
+	@$(VENV)/bin/zizmor --offline --no-progress .github
+	@$(VENV)/bin/shellcheck $(SCRIPTS)
+	@$(VENV)/bin/shfmt -i 2 -d $(SCRIPTS)
+	@$(VENV)/bin/hadolint Dockerfile
 	@tests/browser/install_chromium.sh
 	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
-soak: .venv/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
+soak: $(VENV)/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
 	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 300 --log-cli-level WARNING
 
-fuzz: .venv/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
+fuzz: $(VENV)/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
 	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000
 
-bench: .venv/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways to do it
+bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways to do it
 	@$(PY) -m bench.overhead
 	@$(PY) -m bench.cold_start
 
-hooks: .venv/dev ## the fast checks run before each of your commits
-	@.venv/bin/pre-commit install
+hooks: $(VENV)/dev ## the fast checks run before each of your commits
+	@$(VENV)/bin/pre-commit install
 
-coverage: .venv/dev ## which lines of the worker tests/unit runs; half as slow again as without
+coverage: $(VENV)/dev ## which lines of the worker tests/unit runs; half as slow again as without
 	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit --cov=worker --cov=handler --cov-report=term:skip-covered
 
-docs: .venv/dev ## the tables of docs/ and the facts of .runpod/hub.json, from the code
+docs: $(VENV)/dev ## the tables of docs/ and the facts of .runpod/hub.json, from the code
 	@$(PY) -m docs.generate
 
 lock: ## requirements/*.txt anew from requirements/*.in
 	@requirements/lock.sh
 
-.venv/bin/python:
-	@python3 -m venv .venv
+environment:
+	@PYTHON="$(PYTHON)" requirements/environment.sh create $(VENV)
 
-.venv/%: requirements/%.txt | .venv/bin/python
-	@echo "installing $< into .venv"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+$(VENV)/%: requirements/%.txt | environment
+	@requirements/environment.sh install $(VENV) $<
 	@touch $@
 
-.PHONY: help run serve comfyui test check soak fuzz bench hooks coverage docs lock
+.PHONY: environment help run serve comfyui test check soak fuzz bench hooks coverage docs lock

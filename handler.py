@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from typing import Any
 
+import requirements.explain  # noqa: F401 - first: outside the environment, one line says so
 from worker import config, job, logs, schemas, sdk, startup
 from worker.config import Settings
 from worker.errors import ConfigError, InternalError, WorkerError

@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+import requirements.explain  # noqa: F401 - first: outside the environment, one line says so
 from client.arguments import Parser, add_job_options, read_job_input
 from client.errors import RunError
 from client.program import run_to_exit_code, treat_endings_as_ctrl_c

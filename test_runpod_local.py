@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import requirements.explain  # noqa: F401 - first: outside the environment, one line says so
 from client.arguments import Parser, add_job_options, read_job_input
 from client.endpoint import API_BASE, Endpoint
 from client.errors import RunError

@@ -5,6 +5,8 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 from tests.pages import ROOT
 
 
@@ -35,4 +37,14 @@ def test_a_port_that_another_program_has_is_told_with_its_setting() -> None:
         done = run_handler(LOCAL_HOST="127.0.0.1", LOCAL_PORT=port, COMFYUI_PORT="9", LOG_LEVEL="ERROR")
     assert done.returncode == 1
     assert done.stderr.startswith("handler.py: LOCAL_PORT: port ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", ["handler.py", "test_handler_directly.py", "test_runpod_local.py"])
+def test_outside_the_environment_one_line_says_what_to_do(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", program, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{program}: this Python, {sys.executable}, has no package ")
     assert done.stderr.count("\n") == 1
