@@ -10,7 +10,7 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_PYTHON:=$COMFYUI_DIR/.venv/bin/python}" # a program | ComfyUI's Python; the image sets it
 : "${COMFYUI_LISTEN:=127.0.0.1}"                     # an address | where ComfyUI listens; `0.0.0.0` opens its page and API to everyone who reaches the container: for debugging only
 : "${COMFYUI_PORT:=8188}"                            # a port | where ComfyUI listens
-: "${COMFYUI_ARGS:=}"                                # arguments, separated by spaces | added to ComfyUI's command line, as in `--lowvram`; `--use-sage-attention` gives black video with this model
+: "${COMFYUI_ARGS:=}"                                # arguments, separated by spaces | added to ComfyUI's command line, as in `--reserve-vram 2`; `--use-sage-attention` gives black video with this model
 : "${COMFYUI_LOG:=/tmp/comfyui.log}"
 : "${COMFYUI_LOG_LIMIT:=10000000}" # bytes | a longer COMFYUI_LOG loses its beginning
 : "${MODELS_STATE:=/tmp/models.state}"
@@ -105,14 +105,29 @@ name_model_paths() {
 }
 
 # usage: run_comfyui; in a process of its own, which it replaces
+# Dynamic VRAM stays on, ComfyUI's default: weights stay on the GPU until something needs the room. --highvram switches it
+# off and never gives a diffusion model's room back, also on 80 GB: three models and a 1080p clip's decoding need more.
 run_comfyui() {
-  local extra
+  local -a extra flags=(--listen "$COMFYUI_LISTEN" --port "$COMFYUI_PORT" --disable-metadata) # prompts stay out of files
+  # The default cache drops old frames when the host's memory is short; a container's limit kills ComfyUI long before.
+  [[ " $COMFYUI_ARGS" == *\ --cache-* ]] || flags+=(--cache-classic)
+  [[ ${API_NODES:-0} == 1 ]] || flags+=(--disable-api-nodes)
   read -ra extra <<<"$COMFYUI_ARGS"
-  [[ ${API_NODES:-0} == 1 ]] || extra=(--disable-api-nodes "${extra[@]}")
-  [[ ! -s $MODEL_PATHS ]] || extra+=(--extra-model-paths-config "$MODEL_PATHS")
+  flags+=("${extra[@]}")
+  [[ ! -s $MODEL_PATHS ]] || flags+=(--extra-model-paths-config "$MODEL_PATHS")
+  drop_secrets
   cd "$COMFYUI_DIR" || exit 1 # its caller switches set -e off
-  exec "$COMFYUI_PYTHON" -u main.py --listen "$COMFYUI_LISTEN" --port "$COMFYUI_PORT" \
-    --disable-metadata "${extra[@]}" > >(write_log) 2>&1
+  exec "$COMFYUI_PYTHON" -u main.py "${flags[@]}" > >(write_log) 2>&1
+}
+
+# usage: drop_secrets; nodes are other people's code, and need neither the bucket's, the hub's nor RunPod's keys
+drop_secrets() {
+  local name
+  for name in $(compgen -e); do
+    case $name in
+    BUCKET_* | RUNPOD_* | HF_TOKEN | HUGGING_FACE_HUB_TOKEN) unset "$name" ;;
+    esac
+  done
 }
 
 # usage: follow PID; its status when it ends; it is ended when COMMAND does: outside a container nothing else would

@@ -57,15 +57,33 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def test_the_boot_copies_the_models_and_the_handler_takes_over_its_process(container: Container) -> None:
     container.fill_volume()
-    container.start(COMFYUI_ARGS="--lowvram --reserve-vram 2")
+    container.start(COMFYUI_ARGS="--fast --reserve-vram 2")
     wait_for(container.says(rf"handler: {container.pid} 5 {container.url}\n"))
     wait_for(container.comfyui_pid)
     text = container.text
     assert "--listen 127.0.0.1 --port" in text
-    assert "--disable-metadata --disable-api-nodes --lowvram --reserve-vram 2" in text
+    assert "--disable-metadata --cache-classic --disable-api-nodes --fast --reserve-vram 2" in text
     wait_for(container.says("ComfyUI 0.8.0 in"))
     assert "5 of 5 models" in text
     assert not list(container.comfyui.rglob("*.part"))
+
+
+def test_another_cache_takes_the_place_of_the_default_one(container: Container) -> None:
+    container.fill_volume()
+    container.start(COMFYUI_ARGS="--reserve-vram 2 --cache-lru 3")
+    wait_for(container.comfyui_pid)
+    assert "--disable-metadata --disable-api-nodes --reserve-vram 2 --cache-lru 3" in container.text
+
+
+def test_comfyui_does_not_get_the_workers_keys(container: Container) -> None:
+    container.fill_volume()
+    keys = ("BUCKET_SECRET_ACCESS_KEY", "HF_TOKEN", "RUNPOD_AI_API_KEY")
+    container.start(**dict.fromkeys(keys, "secret"), OTHER="kept")
+    wait_for(container.comfyui_pid)
+    environ = Path(f"/proc/{container.comfyui_pid()}/environ").read_text().split("\0")
+    assert "OTHER=kept" in environ
+    assert not [entry for entry in environ if entry.endswith("=secret")]
+    assert "HF_TOKEN=secret" in Path(f"/proc/{container.pid}/environ").read_text().split("\0")
 
 
 def test_comfyui_is_shown_every_models_folder_of_the_volume(container: Container) -> None:
