@@ -140,6 +140,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "answer": lambda: model_table(schemas.Answer),
     "file": lambda: model_table(schemas.File),
     "progress": lambda: model_table(schemas.Progress),
+    "failure": lambda: model_table(schemas.Failure),
     "errors": error_table,
 }
 

@@ -122,10 +122,12 @@ class Failure(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    code: str = Field(examples=["invalid_input", "image_rejected", "out_of_memory"])
+    code: str = Field(
+        description="One of the codes below.", examples=["invalid_input", "image_rejected", "out_of_memory"]
+    )
     message: str = Field(description="The same text as the job's error, for clients that show the output only.")
     fields: dict[str, str] | None = Field(None, description="invalid_input: each wrong field and its fault.")
-    field: str | None = Field(None, description="image_rejected: the field that has the picture.")
+    field: str | None = Field(None, description="image_rejected: the field that has the image.")
 
 
 def components(settings: Settings) -> dict[str, Any]:
