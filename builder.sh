@@ -12,6 +12,7 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_PORT:=8188}"                            # a port | where ComfyUI listens
 : "${COMFYUI_ARGS:=}"                                # arguments, separated by spaces | added to ComfyUI's command line, as in `--reserve-vram 2`; `--use-sage-attention` gives black video with this model
 : "${COMFYUI_LOG:=/tmp/comfyui.log}"
+: "${COMFYUI_PID:=/tmp/comfyui.pid}"
 : "${COMFYUI_LOG_LIMIT:=10000000}" # bytes | a longer COMFYUI_LOG loses its beginning
 : "${MODELS_STATE:=/tmp/models.state}"
 : "${MODEL_PATHS:=/tmp/extra_model_paths.yaml}"
@@ -19,7 +20,7 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after so many within COMFYUI_DEATH_WINDOW the container ends
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
 : "${RUNPOD_INIT_TIMEOUT:=420}"  # s | the platform's limit from the container's start to the job loop; raise it where models are downloaded
-export COMFYUI_DIR COMFYUI_LOG MODELS_STATE
+export COMFYUI_DIR COMFYUI_LOG COMFYUI_PID MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
 # usage: log MESSAGE...
@@ -152,6 +153,7 @@ supervise_comfyui() {
   while true; do
     status=0
     run_comfyui &
+    printf '%s\n' $! >"$COMFYUI_PID" || true # COMMAND kills one that hangs
     follow $! || status=$?
     deaths+=("$SECONDS")
     while ((SECONDS - deaths[0] > COMFYUI_DEATH_WINDOW)); do deaths=("${deaths[@]:1}"); done

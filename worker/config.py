@@ -185,8 +185,9 @@ class Settings(Shared):
     )
     stop_timeout: float = setting(
         "STOP_TIMEOUT",
-        120,
-        "how long ComfyUI may take to stop a job before the worker asks to be replaced",
+        45,
+        "how long ComfyUI may take to stop a job before it is killed and started again, or, where that cannot be, the "
+        "worker asks to be replaced",
         unit="s",
         ge=1,
         le=3600,
@@ -321,6 +322,13 @@ class Settings(Shared):
         "COMFYUI_LOG",
         None,
         "ComfyUI's output beside the container's log, quoted when it dies; `builder.sh` has `/tmp/comfyui.log`",
+        allowed="a file",
+    )
+    comfyui_pid: Path | None = setting(
+        "COMFYUI_PID",
+        None,
+        "a file with ComfyUI's process id: one that hangs is killed; `builder.sh`, which starts it again, has "
+        "`/tmp/comfyui.pid`",
         allowed="a file",
     )
     boot_timeout: float = setting(

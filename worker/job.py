@@ -27,7 +27,13 @@ def run(
     `report` takes each progress as it comes. The job ends soon after `cancelled` is set. However it ends, ComfyUI's
     queue and folders are free of it afterwards.
     """
-    ends = Limits(time.monotonic() + settings.job_timeout, settings.stall_timeout, settings.stop_timeout, cancelled)
+    ends = Limits(
+        time.monotonic() + settings.job_timeout,
+        settings.stall_timeout,
+        settings.stop_timeout,
+        cancelled,
+        settings.comfyui_pid,
+    )
     times = Timings()
     with (
         connect(settings.comfyui_url, settings.comfyui_log, quote=settings.concurrency == 1) as comfyui,

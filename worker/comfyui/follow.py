@@ -6,9 +6,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from worker.comfyui import faults
+from worker.comfyui import faults, process
 from worker.comfyui.client import ComfyUI, Outcome, Prompt, Refused
 from worker.comfyui.events import Event, Events
 from worker.comfyui.folders import Scope
@@ -22,9 +23,14 @@ TICK = 0.1  # seconds at most until a cancel or a deadline is seen
 CHECK = 1.0  # seconds between looks at history while the socket says nothing final
 EAGER = 1.0  # seconds of close looks after it does: history follows up to 0.4 s later
 EAGER_TICK = 0.005
-PATIENCE = 120.0  # seconds without one good answer, all refusals apart, until ComfyUI counts as gone
+PATIENCE = 45.0  # seconds without one good answer, all refusals apart, until ComfyUI counts as hung
+IDLE = 5.0  # seconds that a prompt may wait while nothing runs, until ComfyUI's own thread counts as dead
 LAST_EVENTS = 0.05  # seconds without an event until a prompt that is stopped has told all
 DEATH = 1.0  # the same while it refuses every connection
+
+
+class Hung(ComfyUIUnavailable):
+    """ComfyUI's process is there and does nothing: asking it to stop is of no use."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Limits:
     stop: float
     """seconds that ComfyUI may take to let go of it"""
     cancelled: threading.Event
+    pid_file: Path | None = None
+    """Has the process id of a ComfyUI that is started again when it is killed; None: it is not to be killed"""
 
     def check_cancelled(self) -> None:
         """Raise JobCancelled once the platform took the job back."""
@@ -71,8 +79,8 @@ def execute(
 ) -> Outputs:
     """Run the prompt to its end and return what it made; `report` takes the progress.
 
-    If it must be given up, ComfyUI is idle again afterwards, or the error says `refresh_worker`, the SDK's word for a
-    worker that is to be replaced. Raises WorkflowRejected, ModelMissing and what `follow` raises.
+    If it must be given up, ComfyUI is idle again afterwards, or killed, or the error says `refresh_worker`, the SDK's
+    word for a worker that is to be replaced. Raises WorkflowRejected, ModelMissing and what `follow` raises.
     """
     progress, client_id = Progress(prompt.graph), uuid.uuid4().hex
 
@@ -88,7 +96,8 @@ def execute(
             log.info("queued as prompt %s: %d nodes", prompt.id, len(prompt.graph.nodes))
             made = follow(comfyui, events, prompt, limits, note)
         except BaseException as error:
-            stopped = stop(comfyui, prompt.id, limits.stop)
+            stopped = stop(comfyui, prompt.id, 0 if isinstance(error, Hung) else limits.stop)
+            stopped = stopped or process.kill(limits.pid_file)
             while stopped and (event := events.next(prompt.id, LAST_EVENTS)):
                 scope.own(event.files)
             if isinstance(error, OutOfMemory):
@@ -161,6 +170,7 @@ class _Watch:
         self._next_look = self._answered + CHECK
         self._eager_until = 0.0
         self._pending = False
+        self._idle_since: float | None = None
 
     @property
     def eager(self) -> bool:
@@ -183,6 +193,8 @@ class _Watch:
             lost = outcome is None and not self.eager and not self._queued()
             if lost:  # it leaves the queue and enters history in one step: gone from one, it must be in the other
                 outcome = self._comfyui.outcome(self._prompt_id)
+        except Hung:
+            raise
         except ComfyUIUnavailable as error:
             self._bear(error)
             return None
@@ -196,14 +208,19 @@ class _Watch:
     def _queued(self) -> bool:
         place = self._comfyui.place(self._prompt_id)
         self._pending = place.pending
+        self._idle_since = (self._idle_since or time.monotonic()) if place.pending and place.idle else None
+        if self._idle_since and time.monotonic() - self._idle_since > IDLE:
+            raise Hung("ComfyUI takes no prompt from its queue any more; send the job again")
         if self._pending:
             self._moved = time.monotonic()  # waiting behind another prompt is not a stall
         return place.somewhere
 
     def _bear(self, error: ComfyUIUnavailable) -> None:
         silence = time.monotonic() - self._answered
-        if silence > (DEATH if isinstance(error, Refused) else PATIENCE):
+        if isinstance(error, Refused) and silence > DEATH:
             raise ComfyUIUnavailable(f"ComfyUI died while it had the job: {error.message}; send it again") from error
+        if silence > PATIENCE:
+            raise Hung(f"ComfyUI hung while it had the job: {error.message}; send it again") from error
 
     def check_limits(self) -> None:
         """Raise when the job is cancelled, its deadline has passed, or nothing moves."""

@@ -1,0 +1,163 @@
+"""A ComfyUI that hangs is killed, whatever hangs in it, and the next job runs on the same worker."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+from tests.helpers import find_free_port, gradient, left_behind, small_job, told
+from tests.odd_comfyui import OddComfyUI, odd_comfyui
+from worker.comfyui import process
+from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout
+
+ROOT = Path(__file__).parents[2]
+MAIN = "import runpy; runpy.run_module('local.engine', run_name='__main__', alter_sys=True)"
+GOOD = '{"step_seconds": 0.01}'
+
+
+@dataclass
+class Supervised:
+    """The preview engine as main.py, which is started again, in health, whenever it ends, as builder.sh does it."""
+
+    home: Path
+    url: str
+    pid_file: Path
+    starts: int = 0
+
+
+@contextmanager
+def supervised(home: Path, scenario: str) -> Iterator[Supervised]:
+    port, main, ended = find_free_port(), home / "main.py", threading.Event()
+    main.write_text(MAIN)
+    engine = Supervised(home, f"http://127.0.0.1:{port}", home / "pid")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running: list[subprocess.Popen[bytes]] = []
+
+    def supervise() -> None:
+        while not ended.is_set():
+            said = GOOD if engine.starts else scenario
+            command = [sys.executable, main.name, "--port", str(port), "--home", str(home), "--scenario", said]
+            running.append(subprocess.Popen(command, cwd=home, env=environ, stdout=subprocess.DEVNULL))
+            engine.pid_file.write_text(f"{running[-1].pid}\n")
+            engine.starts += 1
+            running[-1].wait()
+
+    thread = threading.Thread(target=supervise)
+    thread.start()
+    try:
+        yield engine
+    finally:
+        ended.set()
+        running[-1].kill()
+        thread.join()
+
+
+def hang_at(node: str) -> str:
+    return f'{{"step_seconds": 0.01, "hang_at": "{node}", "hang_deaf": true}}'
+
+
+def check_the_next_job(run: Run, engine: Supervised) -> None:
+    assert len(told(run(engine, small_job(), comfyui_pid=engine.pid_file), "type")) == 6
+    assert engine.starts == 2
+    assert [path for path in left_behind(engine.home) if path.is_file()] == []
+
+
+def test_a_node_that_is_deaf_to_interrupts_costs_one_job(run: Run, tmp_path: Path) -> None:
+    with supervised(tmp_path, hang_at("VAEDecode")) as engine:
+        with pytest.raises(JobTimeout) as caught:
+            run(engine, small_job(), stall_timeout=1.0, stop_timeout=0.5, comfyui_pid=engine.pid_file)
+        assert "refresh_worker" not in caught.value.answer()
+        check_the_next_job(run, engine)
+
+
+def test_so_does_one_whose_job_is_cancelled(run: Run, tmp_path: Path) -> None:
+    cancelled = threading.Event()
+
+    def cancel(progress: dict[str, Any]) -> None:
+        if progress["node"] == "Decode frames":
+            cancelled.set()
+
+    with supervised(tmp_path, hang_at("VAEDecode")) as engine:
+        with pytest.raises(JobCancelled):
+            run(engine, small_job(), cancel, cancelled, stop_timeout=0.5, comfyui_pid=engine.pid_file)
+        check_the_next_job(run, engine)
+
+
+def test_so_does_a_process_that_answers_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("worker.comfyui.follow"), "PATIENCE", 1.0)
+    with supervised(tmp_path, '{"step_seconds": 0.2}') as engine:
+        start = time.monotonic()
+
+        def stop(_: object) -> None:
+            os.kill(int(engine.pid_file.read_text()), signal.SIGSTOP)
+
+        with pytest.raises(ComfyUIUnavailable, match="hung") as caught:
+            run(engine, small_job(steps=50), stop, comfyui_pid=engine.pid_file)
+        assert time.monotonic() - start < 30
+        assert "refresh_worker" not in caught.value.answer()
+        check_the_next_job(run, engine)
+
+
+def test_a_queue_that_nothing_is_taken_from_is_noticed_within_seconds(run: Run, tmp_path: Path) -> None:
+    """Its prompt thread is dead; it answers HTTP all the same."""
+
+    class Idle(OddComfyUI):
+        def answer(self, path: str, query: Any, body: bytes) -> Any:
+            pending = [[1, prompt_id, {}, {}, []] for prompt_id in self.prompts]
+            self.answers = {"/history": {}, "/queue": {"queue_running": [], "queue_pending": pending}}
+            return super().answer(path, query, body)
+
+    graph = {"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}
+    with odd_comfyui(Idle()) as comfyui:
+        start = time.monotonic()
+        with pytest.raises(ComfyUIUnavailable, match="takes no prompt") as caught:
+            run(comfyui, {"workflow": graph, "image": gradient()})
+        assert time.monotonic() - start < 20
+    assert caught.value.answer()["refresh_worker"] is True  # nobody says which process it is
+
+
+class TestKill:
+    @pytest.mark.parametrize("content", ["", "x", "-1", "0", "1", "999999999999", "4194305", "\ud800"])
+    def test_what_is_no_process_id_of_comfyuis_is_left_alone(self, tmp_path: Path, content: str) -> None:
+        file = tmp_path / "pid"
+        file.write_bytes(content.encode("utf-8", "surrogatepass"))
+        assert not process.kill(file)
+        assert not process.kill(tmp_path / "missing")
+        assert not process.kill(None)
+
+    def test_another_program_under_that_id_is_left_alone(self, tmp_path: Path) -> None:
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "not_main.py"]) as other:
+            (tmp_path / "pid").write_text(str(other.pid))
+            assert not process.kill(tmp_path / "pid")
+            assert other.poll() is None
+            other.kill()
+
+
+class TestPromptThread:
+    SCRIPT = (
+        "import importlib.util, threading, time, sys; spec = importlib.util.spec_from_file_location('n', sys.argv[1]);"
+        "node = importlib.util.module_from_spec(spec); spec.loader.exec_module(node); node.end_with_prompt_thread()\n"
+        "def prompt_worker(): raise RuntimeError('outside a node')\n"
+        "def other(): raise RuntimeError('elsewhere')\n"
+        "threading.Thread(target=globals()[sys.argv[2]], daemon=True).start(); time.sleep(2)"
+    )
+
+    @pytest.mark.parametrize(("thread", "status"), [("prompt_worker", 70), ("other", 0)])
+    def test_its_death_ends_comfyui_and_no_other_threads_does(self, thread: str, status: int) -> None:
+        node = ROOT / "comfyui_nodes" / "prompt_thread.py"
+        done = subprocess.run(
+            [sys.executable, "-c", self.SCRIPT, str(node), thread], check=False, capture_output=True, text=True
+        )
+        assert done.returncode == status
+        assert "RuntimeError" in done.stderr
