@@ -46,13 +46,14 @@ class Gpu(NamedTuple):
 
 def check_models(place: Place) -> Iterator[Finding]:
     """Each model is where ComfyUI looks, whole, and of the published size."""
-    from worker import catalogue, config
+    from worker import config
+    from worker.models import own
 
     settings = config.read_models(place.environ)
     if place.previews and not settings.target.is_dir():
         yield Finding("model", "not applicable", f"no models folder {settings.target}: the preview engine needs none")
         return
-    for model in catalogue.load(settings.sets, settings.urls):
+    for model in own.chosen(settings):
         yield _check_model(settings.target / model.path, model, place)
 
 
@@ -71,8 +72,7 @@ def check_sets(place: Place) -> Iterator[Finding]:
 
 
 def _check_set(name: str, settings: ModelSettings) -> Finding:
-
-    from worker import catalogue
+    from worker import catalogue, config
 
     models = catalogue.load([name], settings.urls)
     absent = [model for model in models if not (settings.target / model.path).exists()]
@@ -82,7 +82,7 @@ def _check_set(name: str, settings: ModelSettings) -> Finding:
     if name in settings.sets:
         return Finding("sets", "fail", found, "python -m worker.models bring")
     beside = ["default"] if name == "upscale" else []
-    wanted = dict.fromkeys([*settings.sets, *beside, name])
+    wanted = dict.fromkeys([*(one for one in settings.sets if one != config.NO_SETS), *beside, name])
     return Finding("sets", "not applicable", f"{found}; MODEL_SETS={','.join(wanted)} brings it")
 
 

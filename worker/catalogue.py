@@ -26,9 +26,11 @@ class ModelFile:
     size: int | None
     """The published size in bytes; None when the URL was replaced."""
     tensor: str
-    """A tensor of every model of this kind has a name with this end."""
+    """A tensor of every model of this kind has a name with this end; empty: of any kind."""
     about: bool = False
     """The size is known about: for what needs room, not for a comparison."""
+    sha256: str | None = None
+    """What a download must have, where that is known."""
 
     @property
     def path(self) -> Path:
@@ -103,7 +105,7 @@ def sets_with(name: str) -> list[str]:
 def find_preset_fault(name: str, sets: Collection[str]) -> str | None:
     """Why an endpoint with these model sets cannot have this preset for jobs that name none; None: it can."""
     needed = sets_with(PRESETS[name].model)
-    if set(needed) & set(sets):
+    if set(needed) & set(sets) or not set(MODEL_SETS) & set(sets):  # none of the worker's: it runs workflows
         return None
     return (
         f"DEFAULT_PRESET={name} needs the set {needed[0]}, and MODEL_SETS is {','.join(sets)}: "
@@ -119,9 +121,13 @@ def explain_missing(names: Collection[object]) -> ModelMissing | None:
     sets = dict.fromkeys(sets_with(model.name)[0] for model in files)
     return ModelMissing(
         f"this endpoint does not have {', '.join(map(str, files))}: its operator adds {','.join(sets)} to MODEL_SETS; "
-        f"until then {'leave upscale out' if list(sets) == ['upscale'] else 'ask for another preset'}",
+        f"until then {_other_way(list(sets))}",
         files=[str(model.path) for model in files],
     )
+
+
+def _other_way(sets: Sequence[str]) -> str:
+    return "leave upscale out" if sets == ["upscale"] else "ask for another preset, or send a workflow of your own"
 
 
 def _model_file(entry: Mapping[str, Any], urls: Mapping[str, str]) -> ModelFile:

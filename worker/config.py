@@ -28,6 +28,7 @@ from worker.errors import ConfigError
 BUCKET_KEYS = ("BUCKET_ENDPOINT_URL", "BUCKET_ACCESS_KEY_ID", "BUCKET_SECRET_ACCESS_KEY")
 MAX_EXPIRY = 604_800  # seconds: the longest that S3 signs a URL for
 MB = 1_000_000
+NO_SETS = "none"  # the value of MODEL_SETS that names none of the worker's sets
 # Classes, as fnmatch patterns, of nodes that run code, open whatever path or address they are given, or leave files
 # outside the job's folder: ComfyUI's own by name, those of node packs by the words their names are made of.
 DENIED_NODES = (
@@ -67,6 +68,10 @@ def facts_of(model: type[BaseModel], field: str) -> dict[str, Any]:
 
 def _split(text: object) -> object:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+
+def _lower_known(sets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lower() if name.lower() in (*catalogue.MODEL_SETS, NO_SETS) else name for name in sets)
 
 
 def _read_clip_limits(text: object) -> object:
@@ -417,12 +422,20 @@ class ModelSettings(Shared):
     """Where the models come from and where they go."""
 
     # Models
-    sets: Names = setting(
+    sets: Annotated[Names, AfterValidator(_lower_known)] = setting(
         "MODEL_SETS",
         ("default",),
         "what the endpoint can run: `default` brings the models of the presets balanced and quality, `fast` those of "
-        "fast, `upscale`, beside default, those of 1080p",
-        choices=catalogue.MODEL_SETS,
+        "fast, `upscale`, beside default, those of 1080p; `none` is for workflows only, and a set may be "
+        "[your own](MODELS.md#files-of-your-own)",
+        allowed=f"none, or some of {', '.join(catalogue.MODEL_SETS)} and your own, comma-separated",
+    )
+    own: Path | None = setting(
+        "MODELS_FILE",
+        None,
+        "[your own model files and sets](MODELS.md#files-of-your-own)",
+        allowed="a file",
+        shown="`models.toml` on the volume",
     )
     target: Path = setting(
         "MODELS_DIR",

@@ -13,7 +13,7 @@ from PIL import Image
 from worker import catalogue, config, job
 from worker.comfyui import connect, folders, wait_for_answer
 from worker.config import Settings
-from worker.errors import ConfigError, ModelError
+from worker.errors import ConfigError, ModelError, ModelMissing
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +76,19 @@ def check_comfyui(settings: Settings, end: float) -> None:
 def make_tiny_clip(settings: Settings, end: float) -> None:
     """Make a clip of one frame, as any job makes its clip, by `end`, a time.monotonic(); raises WorkerError.
 
-    ComfyUI loads the models for it and keeps them.
+    ComfyUI loads the models for it and keeps them. Where MODEL_SETS has none of the default graph's, there is no clip.
     """
     start = time.monotonic()
     job_input = {"image": _picture(), "prompt": "still", "width": SIDE, "height": SIDE, "num_frames": 1, "steps": 1}
     limits = {"job_timeout": max(end - start, 1.0), "bucket_endpoint": ""}
-    job.run(
-        {"id": "warm-up", "input": job_input}, settings.model_copy(update=limits), lambda _: None, threading.Event()
-    )
+    warm_up = {"id": "warm-up", "input": job_input}
+    try:
+        job.run(warm_up, settings.model_copy(update=limits), lambda _: None, threading.Event())
+    except ModelMissing as error:
+        if set(config.read_models().sets) & set(catalogue.MODEL_SETS):
+            raise
+        log.warning("no warm-up: %s", error.message)
+        return
     log.info("warm-up: a clip of one frame took %.1f s", time.monotonic() - start)
 
 

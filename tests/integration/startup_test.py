@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from local import engine as preview
 from tests.scripts.verified_tree import comfyui, http_server
 from worker import config, startup
-from worker.errors import ConfigError
+from worker.errors import ConfigError, ModelMissing
 
 
 def test_a_default_preset_without_its_models_is_refused_where_builder_sh_brings_them(tmp_path, monkeypatch):
@@ -30,3 +31,16 @@ def test_an_option_that_comfyuis_torch_lacks_is_refused_before_any_job(torch, fi
         else:
             with pytest.raises(ConfigError, match=r"torch_compile.* torch 2.6.0\+cu124: leave it out"):
                 startup.check_comfyui(settings, time.monotonic() + 5)
+
+
+@pytest.mark.parametrize(("sets", "refused"), [("none", False), ("default", True)])
+def test_a_warm_up_is_left_out_where_no_set_of_the_workers_is_brought(monkeypatch, sets, refused):
+    monkeypatch.setenv("MODEL_SETS", sets)
+    vae = "hunyuanvideo15_vae_fp16.safetensors"
+    with preview.start(scenario=preview.Scenario(missing_models=(vae,))) as engine:
+        settings = config.read({"COMFYUI_URL": engine.url, "COMFYUI_DIR": str(engine.home), "WARMUP": "1"})
+        if refused:
+            with pytest.raises(ModelMissing, match=vae):
+                startup.make_tiny_clip(settings, time.monotonic() + 20)
+        else:
+            startup.make_tiny_clip(settings, time.monotonic() + 20)

@@ -1,5 +1,6 @@
 """Downloads from a real server that cuts, refuses, lies and waits; two workers on one volume."""
 
+import hashlib
 import http.server
 import logging
 import os
@@ -216,7 +217,7 @@ def test_a_refusal_is_an_error_that_names_every_model_and_no_query(
 
 def test_a_page_instead_of_a_file_is_refused(tmp_path: Path, environ: dict[str, str], server: Server) -> None:
     server.files[VAE.name] = b"<!DOCTYPE html><html>sign in</html>"
-    with pytest.raises(ModelError, match=r"vae_fp16.safetensors: what .* sent is not a safetensors file"):
+    with pytest.raises(ModelError, match=r"vae_fp16.safetensors: what .* sent is a web page, not a model"):
         bring_models(environ)
     assert not list(tmp_path.rglob(f"{VAE.name}"))
 
@@ -270,3 +271,43 @@ def test_two_workers_on_one_volume_download_each_file_once(
 
 def test_downloads_grow_outside_the_names_that_are_looked_for() -> None:
     assert stage(Path("/volume/models/vae/a.safetensors")).name == ".a.safetensors.part"
+
+
+STYLE = b"no safetensors file, as a picture upscaler's .pth is none"
+
+
+@pytest.fixture
+def own(tmp_path: Path, environ: dict[str, str], server: Server) -> Path:
+    """A models.toml on the volume with a file that the server has."""
+    server.files = {"style.pth": STYLE}
+    toml = tmp_path / "volume" / "models.toml"
+    digest = hashlib.sha256(STYLE).hexdigest()
+    entry = {"name": "style.pth", "folder": "upscale_models", "url": f"{server.url}/style.pth", "sha256": digest}
+    toml.write_text("[[file]]\n" + "\n".join(f'{key} = "{value}"' for key, value in entry.items()))
+    environ["MODEL_SETS"] = "none"
+    return toml
+
+
+def test_without_hunyuan_the_owners_files_alone_are_brought(
+    tmp_path: Path, environ: dict[str, str], server: Server, own: Path
+) -> None:
+    bring_models(environ)
+    assert {path.name for path in (tmp_path / "target").rglob("*") if path.is_file()} == {"style.pth"}
+    assert (tmp_path / "volume" / "models" / "upscale_models" / "style.pth").read_bytes() == STYLE
+    assert [path for _, path, _ in server.requests] == ["/style.pth"]
+
+
+def test_a_download_with_another_hash_is_not_kept(
+    tmp_path: Path, environ: dict[str, str], server: Server, own: Path
+) -> None:
+    server.files = {"style.pth": STYLE[::-1]}
+    with pytest.raises(ModelError, match=r"style.pth: .*/style.pth sent has the sha256 \w{64}, not \w{64}"):
+        bring_models(environ)
+    assert not list(tmp_path.rglob("style.pth"))
+
+
+def test_a_web_page_is_no_model_of_any_kind(tmp_path: Path, environ: dict[str, str], server: Server, own: Path) -> None:
+    server.files = {"style.pth": b"\n<!DOCTYPE html><title>Sign in</title>"}
+    with pytest.raises(ModelError, match="is a web page, not a model"):
+        bring_models(environ)
+    assert not list(tmp_path.rglob("style.pth"))

@@ -46,7 +46,7 @@ def test_a_file_of_the_published_size_is_not_noted(tmp_path: Path) -> None:
     ("content", "fault"),
     [
         (b"", "is empty"),
-        (b"<!DOCTYPE html><html>Sign in</html>", "is not a safetensors file: it begins with b'<!DOCTYPE"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "is a web page, not a model: it begins with b'<!DOCTYPE"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a Git LFS pointer"),
         (safetensors(HEADER, 499), "is cut"),
         (safetensors(HEADER, 0)[:40], "is cut"),

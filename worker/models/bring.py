@@ -4,11 +4,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker import catalogue
 from worker.catalogue import ModelFile
 from worker.config import ModelSettings
 from worker.errors import ModelError
-from worker.models import source, transfer, volume
+from worker.models import own, source, transfer, volume
 from worker.models.integrity import find_fault, note_size
 from worker.models.transfer import Copy
 
@@ -17,7 +16,7 @@ log = logging.getLogger("models")
 
 def bring(settings: ModelSettings) -> None:
     """Put every model in place, whole; raises ModelError or ConfigError naming what is missing and why."""
-    models = catalogue.load(settings.sets, settings.urls)
+    models = own.chosen(settings)
     wanted = [model for model in models if find_fault(settings.target / model.path, model)]
     log.info("%d of %d models are in place in %s", len(models) - len(wanted), len(models), settings.target)
     sources = source.collect(wanted, settings) if wanted else {}
@@ -30,7 +29,7 @@ def bring(settings: ModelSettings) -> None:
 def check(settings: ModelSettings) -> bool:
     """Log the state of every model in place; True: all are whole."""
     faults = 0
-    for model in catalogue.load(settings.sets, settings.urls):
+    for model in own.chosen(settings):
         path = settings.target / model.path
         fault = find_fault(path, model)
         faults += bool(fault)
@@ -45,7 +44,7 @@ def check(settings: ModelSettings) -> bool:
 
 def warm(settings: ModelSettings) -> None:
     """Read the models that are links into the page cache, in the graph's order, as far as memory goes."""
-    models = catalogue.load(settings.sets, settings.urls)
+    models = own.chosen(settings)
     paths = [settings.target / model.path for model in models]
     links = [path for path in paths if path.is_symlink() and path.exists()]
     limit = min(available_memory(), sum(path.stat().st_size for path in links))

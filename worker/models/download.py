@@ -35,7 +35,7 @@ def fetch(model: ModelFile, target: Path, settings: ModelSettings) -> None:
         staging = stage(target)
         staging.mkdir(parents=True, exist_ok=True)
         file = _fetch_file(model, staging, settings)
-        fault = find_fault(file, model)
+        fault = find_fault(file, model) or _find_other_hash(file, model)
         if fault:
             file.unlink()
             raise ModelError(f"what {_host(model.url)} sent {fault}")
@@ -150,6 +150,17 @@ def _advise(status: int) -> str:
     if status in {401, 403}:
         return ": set HF_TOKEN to a token that may read it, or use another URL"
     return ": is the URL right?" if status == 404 else ""
+
+
+def _find_other_hash(file: Path, model: ModelFile) -> str | None:
+    if model.sha256 is None:
+        return None
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while piece := content.read(2**22):
+            digest.update(piece)
+    found = digest.hexdigest()
+    return None if found == model.sha256.lower() else f"has the sha256 {found}, not {model.sha256}"
 
 
 def _host(url: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from worker.catalogue import ModelFile
 
+SAFETENSORS = (".safetensors", ".sft")
 MAX_HEADER = 100_000_000  # the format's own limit
 
 
@@ -18,10 +19,13 @@ class _Unfit(Exception):
 
 
 def find_fault(path: Path, model: ModelFile) -> str | None:
-    """Say why ComfyUI could not load `path` as `model`; None: it is whole."""
+    """Say why ComfyUI could not load `path` as `model`; None: it is whole, as far as files of its kind tell."""
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
+            if model.path.suffix not in SAFETENSORS:
+                _check_start(file.read(64), size)
+                return None
             header, length = _read_header(file, size)
         _check_length(header, length, size)
         _check_kind(header, model)
@@ -43,18 +47,25 @@ def note_size(path: Path, model: ModelFile) -> str | None:
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    if size == 0:
-        raise _Unfit("is empty")
     start = file.read(64)
+    _check_start(start, size)
     length = int.from_bytes(start[:8], "little")
-    if start.startswith(b"version https://git-lfs"):
-        raise _Unfit("is a Git LFS pointer, not the file itself")
     if not start[8:].startswith(b"{") or length > MAX_HEADER:
         raise _Unfit(f"is not a safetensors file: it begins with {start[:16]!r}")
     if 8 + length > size:
         raise _Unfit(f"is cut: {size:,} bytes, less than its header")
     file.seek(8)
     return _parse_header(file.read(length)), length
+
+
+def _check_start(start: bytes, size: int) -> None:
+    """What is no model of any kind."""
+    if size == 0:
+        raise _Unfit("is empty")
+    if start.startswith(b"version https://git-lfs"):
+        raise _Unfit("is a Git LFS pointer, not the file itself")
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise _Unfit(f"is a web page, not a model: it begins with {start[:16]!r}")
 
 
 def _parse_header(text: bytes) -> dict[str, Any]:

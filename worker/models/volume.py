@@ -58,6 +58,12 @@ def place(model: ModelFile, volume: Path) -> Path:
     return volume / "models" / model.path
 
 
+def leaves(path: str) -> bool:
+    """Whether a path is no plain one below a folder."""
+    parts = path.split("/")
+    return "\\" in path or "\0" in path or any(part.strip() in {"", ".", ".."} for part in parts)
+
+
 def parse_hub_url(url: str, hub: str) -> HubPath | None:
     """Take apart the URL of a file on the hub, or on its mirror at `hub`; None: it lies elsewhere."""
     hosts = "|".join(re.escape(host) for host in (hub, "https://huggingface.co", "https://hf.co"))
