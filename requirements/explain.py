@@ -31,4 +31,5 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
 if sys.version_info < (3, 10):  # noqa: UP036 - this file is what an older one reads
     version = ".".join(map(str, sys.version_info[:2]))
     sys.exit(f"{PROGRAM}: Python 3.10 or later is needed, and {sys.executable} is {version}: {_advise()}")
-sys.excepthook = _explain
+if PROGRAM.endswith(".py"):  # what `python -c` imports has its own way to report
+    sys.excepthook = _explain
