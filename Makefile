@@ -59,7 +59,7 @@ bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold s
 hooks: $(VENV)/dev ## the fast checks run before each of your commits
 	@$(VENV)/bin/pre-commit install
 
-coverage: $(VENV)/dev ## which lines of the worker tests/unit runs; half as slow again as without
+coverage: $(VENV)/dev ## which lines of the worker tests/unit runs
 	@$(PY) -m pytest $(SIDE_BY_SIDE) tests/unit --cov=worker --cov=handler --cov-report=term:skip-covered
 
 docs: $(VENV)/dev ## the tables of docs/ and the facts of .runpod/hub.json, from the code
