@@ -57,11 +57,13 @@ def main(arguments: list[str]) -> int:
     """Run the checks that the command line asks for; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.disable()  # what matters is in the findings
-    place = Place(os.environ, options.lock.resolve(), options.quick)
+    place = Place(os.environ, options.lock.resolve(), options.quick, options.place == "runpod")
+    names = [name for chosen in options.only or [list(CHECKS)] for name in chosen]
     findings = []
-    for finding in look(place, options.only):
+    for finding in look(place, names):
         findings.append(finding)
-        if not options.json:
+        # What does not apply is of interest to those who ask for it.
+        if not options.json and (options.all or options.only or finding.state != "not applicable"):
             print(format_line(finding), flush=True)
     fit = all(finding.state != "fail" for finding in findings)
     if options.json:
@@ -77,8 +79,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="leave out what takes seconds: the SDK, models' structure, the bucket"
     )
+    parser.add_argument("--all", action="store_true", help="also print the checks that do not apply here")
     parser.add_argument(
-        "--only", nargs="+", choices=CHECKS, default=list(CHECKS), metavar="CHECK", help=", ".join(CHECKS)
+        "--only",
+        nargs="+",
+        type=_read_names,
+        metavar="CHECK",
+        help=f"some checks, also comma-separated: {', '.join(CHECKS)}",
+    )
+    parser.add_argument(
+        "--for",
+        dest="place",
+        choices=("here", "runpod"),
+        default="here",
+        help="runpod: say what a worker of real clips would still need here; default: here",
     )
     parser.add_argument(
         "--lock",
@@ -88,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
         help="what the packages must match; default: requirements/worker.txt",
     )
     return parser
+
+
+def _read_names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if unknown := [name for name in names if name not in CHECKS]:
+        raise argparse.ArgumentTypeError(f"no check {', '.join(unknown)}: choose from {', '.join(CHECKS)}")
+    return names
 
 
 def look(place: Place, names: Sequence[str]) -> Iterator[Finding]:

@@ -79,8 +79,8 @@ def _read_graphs(place: Place) -> JSON:
 
 def _absence(url: str, place: Place) -> Finding:
     if place.previews and place.environ.get("COMFYUI_URL"):
-        found = f"COMFYUI_URL is set, but no ComfyUI answers at {url}: the preview engine would"
-        return Finding("comfyui", "warning", found, "start ComfyUI, or unset COMFYUI_URL")
+        found = f"COMFYUI_URL is set, but no ComfyUI answers at {url}"
+        return Finding("comfyui", "fail", found, "start ComfyUI there, or unset COMFYUI_URL for previews")
     if place.previews:
         found = f"no ComfyUI answers at {url}: the preview engine would, whose clips are not Hunyuan's"
         return Finding("comfyui", "not applicable", found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -62,12 +63,11 @@ def check_sets(place: Place) -> Iterator[Finding]:
     from worker import catalogue, config
 
     settings = config.read_models(place.environ)
-    if place.previews and not settings.target.is_dir():
-        yield Finding("sets", "not applicable", f"no models folder {settings.target}: the preview engine needs none")
-        return
+    needed = not place.previews or settings.target.is_dir()
     for name in catalogue.MODEL_SETS:
-        yield _check_set(name, settings)
-    if fault := catalogue.find_preset_fault(config.read(place.environ).default_preset, settings.sets):
+        finding = _check_set(name, settings)
+        yield finding if needed or finding.state == "ok" else dataclasses.replace(finding, state="not applicable")
+    if needed and (fault := catalogue.find_preset_fault(config.read(place.environ).default_preset, settings.sets)):
         yield Finding("sets", "fail", fault)
 
 

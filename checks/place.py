@@ -34,6 +34,8 @@ class Place:
     """The requirements that the packages must match."""
     quick: bool
     """Leave out what takes seconds."""
+    for_runpod: bool = False
+    """Judge as for a worker of real clips, wherever this is."""
 
     @property
     def on_platform(self) -> bool:
@@ -44,7 +46,7 @@ class Place:
     def previews(self) -> bool:
         """Whether handler.py starts the preview engine where no ComfyUI answers; the image does not contain it."""
         has_queue = bool(self.environ.get("RUNPOD_WEBHOOK_GET_JOB"))
-        return not self.on_platform and not has_queue and (ROOT / "local" / "engine").is_dir()
+        return not self.for_runpod and not self.on_platform and not has_queue and (ROOT / "local" / "engine").is_dir()
 
     def lack(self, check: str, found: str, advice: str) -> Finding:
         """Something is missing that only a worker of real clips needs."""
@@ -54,7 +56,7 @@ class Place:
 
     def fault(self, check: str, found: str, advice: str) -> Finding:
         """Something is wrong that ends a worker on the platform, and is worth knowing elsewhere."""
-        return Finding(check, "fail" if self.on_platform else "warning", found, advice)
+        return Finding(check, "fail" if self.on_platform or self.for_runpod else "warning", found, advice)
 
     def skip(self, check: str) -> Finding:
         """A check that takes seconds, left out."""

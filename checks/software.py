@@ -136,9 +136,13 @@ def check_settings(place: Place) -> Iterator[Finding]:
     """Every setting of the environment can be used; raises ConfigError naming one that cannot."""
     from worker import config
 
-    config.read(place.environ)
+    settings = config.read(place.environ)
     config.read_models(place.environ)
-    yield Finding("settings", "ok", "every setting can be used")
+    if settings.comfyui_dir and not settings.comfyui_dir.is_dir():
+        found = f"COMFYUI_DIR={settings.comfyui_dir} is no folder"
+        yield Finding("settings", "fail", found, "point it at ComfyUI's folder, or unset it")
+    else:
+        yield Finding("settings", "ok", "every setting can be used")
 
 
 def check_command(place: Place) -> Iterator[Finding]:

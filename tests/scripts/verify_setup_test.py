@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.scripts.verified_tree import NOBODY, PLATFORM, Tree
+from worker.catalogue import MODEL_SETS
 
 
 @pytest.fixture
@@ -31,13 +32,43 @@ def test_a_laptop_is_fit_and_is_told_that_the_preview_engine_answers(tree: Tree,
 
 def test_json_has_the_lines_of_the_text(tree: Tree) -> None:
     checks = ("--only", "python", "environment", "comfyui", "gpu")
-    fit = json.loads(tree.verify("--json", *checks, COMFYUI_URL=NOBODY).out)
-    text = tree.verify(*checks, COMFYUI_URL=NOBODY)
+    fit = json.loads(tree.verify("--json", *checks, COMFYUI_PORT="9").out)
+    text = tree.verify(*checks, COMFYUI_PORT="9")
     assert [(one["check"], one["state"]) for one in fit["checks"]] == text.states
     assert fit["fit"] is True
     unfit = tree.verify("--json", *checks, COMFYUI_URL=NOBODY, **PLATFORM)
     assert unfit.code == 1
     assert json.loads(unfit.out)["fit"] is False
+
+
+def test_what_is_set_and_wrong_fails(tree: Tree) -> None:
+    result = tree.verify("--only", "settings,comfyui", COMFYUI_DIR="/no/such/folder", COMFYUI_URL=NOBODY)
+    assert result.states[:2] == [("settings", "fail"), ("comfyui", "fail")]
+    assert "/no/such/folder" in result.of("settings").found
+    assert NOBODY in result.of("comfyui").found
+
+
+def test_checks_that_do_not_apply_are_shown_to_those_who_ask(tree: Tree) -> None:
+    quick = tree.run("--quick", COMFYUI_PORT="9")
+    assert "not applicable" not in quick.out.rpartition("\n")[0].replace(quick.out.splitlines()[-1], "")
+    assert tree.run("--only", "environment").of("environment").state == "not applicable"
+    assert tree.run("--quick", "--all", COMFYUI_PORT="9").of("environment").state == "not applicable"
+
+
+def test_the_sets_are_listed_anywhere(tree: Tree) -> None:
+    assert [name for name, _ in tree.run("--only", "sets").states] == ["sets"] * len(MODEL_SETS)
+
+
+def test_for_runpod_it_says_what_a_worker_of_real_clips_would_need_here(tree: Tree) -> None:
+    result = tree.run("--for", "runpod", "--only", "comfyui,gpu", COMFYUI_PORT="9")
+    assert (result.of("comfyui").state, result.of("gpu").state) == ("fail", "fail")
+    assert result.code == 1
+
+
+def test_an_unknown_check_is_wrong_usage(tree: Tree) -> None:
+    result = tree.run("--only", "sdk,no-such")
+    assert result.code == 2
+    assert "no check no-such" in result.err
 
 
 def test_a_lock_is_compared_for_this_python_only(tree: Tree) -> None:
