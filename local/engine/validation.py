@@ -64,9 +64,10 @@ def _look_for_old_classes(graph: Any) -> None:
 
 
 def _class_error(node_id: str, node: Any, schemas: Schemas) -> JSON | None:
-    class_type, title = node.get("class_type"), node.get("_meta", {}).get("title")
+    class_type = node.get("class_type")
     if "class_type" in node and class_type in schemas:
         return None
+    title = node.get("_meta", {}).get("title")
     extra = {"node_id": node_id, "class_type": class_type, "node_title": title}
     if "class_type" not in node:
         problem = "has no class_type. The workflow may be corrupted or a custom node is missing."

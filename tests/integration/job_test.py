@@ -199,8 +199,41 @@ def test_a_failing_node_is_named_with_its_reason(run, small):
     assert "shapes differ" in caught.value.message
 
 
-def test_running_out_of_gpu_memory_says_what_to_change(run, small):
-    with preview.start(scenario=preview.Scenario(fail_at="SamplerCustomAdvanced")) as engine:
+def test_a_node_that_lacks_an_input_with_choices_is_told_as_such(run, small):
+    message = "Node.execute() missing 1 required positional argument: 'mode'"  # what ComfyUI makes of an unknown choice
+    fault = preview.Scenario(fail_at="VAEDecode", fail_type="TypeError", fail_message=message)
+    with (
+        preview.start(scenario=fault) as engine,
+        pytest.raises(ExecutionFailed, match="values that it takes for 'mode'"),
+    ):
+        run(engine, small())
+
+
+@pytest.mark.parametrize(
+    ("class_type", "told"),
+    [("NoSuchNode", "may not be installed"), ("SaveAudio", "The preview engine does not play SaveAudio")],
+)
+def test_a_class_that_is_not_there_is_told_with_its_node_and_title(engine, run, class_type, told):
+    graph = {
+        "7": {"class_type": class_type, "inputs": {}, "_meta": {"title": "My own"}},
+        "8": {"class_type": "SaveImage", "inputs": {"images": ["7", 0], "filename_prefix": "a"}},
+    }
+    with pytest.raises(WorkflowRejected) as caught:
+        run(engine, {"workflow": graph})
+    assert f'node 7 "My own" ({class_type})' in caught.value.message
+    assert told in caught.value.message
+    assert [fault["node_id"] for fault in caught.value.details["nodes"]] == ["7"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {},
+        {"fail_type": "torch.AcceleratorError", "fail_message": "CUDA error: out of memory"},
+    ],
+)
+def test_running_out_of_gpu_memory_says_what_to_change(run, small, error):
+    with preview.start(scenario=preview.Scenario(fail_at="SamplerCustomAdvanced", **error)) as engine:
         with pytest.raises(OutOfMemory, match="num_frames"):
             run(engine, small())
         assert left_behind(engine.home) == []

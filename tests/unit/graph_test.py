@@ -53,6 +53,27 @@ def node(class_type: str, title: str = "", **inputs: Any) -> Node:
     return {"class_type": class_type, "inputs": inputs} | ({"_meta": {"title": title}} if title else {})
 
 
+@pytest.mark.parametrize(
+    ("codec", "told"), [({"codec": "h265"}, "is 'h265'"), ({"codec": ["1", 0]}, "is ["), ({}, "is missing")]
+)
+def test_a_video_saver_takes_no_codec_but_those_that_comfyui_has(codec: dict[str, Any], told: str) -> None:
+    graph = chain()
+    graph["3"] = node("SaveVideo", "Mine", video=["1", 0], filename_prefix="a", **codec)
+    error = refusal(graph)
+    assert "node 3 (Mine): codec" in error.message
+    assert told in error.message
+    assert "auto or h264" in error.message
+    graph["3"]["inputs"]["codec"] = "h264"
+    assert inputs_of(adapted(graph), "SaveVideo")[0]["codec"] == "h264"
+
+
+def test_a_node_keeps_its_meta_only_where_it_is_an_object() -> None:
+    graph = chain()
+    graph["1"]["_meta"], graph["2"]["_meta"] = "text", {"title": "Mine"}
+    nodes = adapted(graph).nodes
+    assert ("_meta" in nodes["1"], nodes["2"]["_meta"]) == (False, {"title": "Mine"})
+
+
 def chain(image: Any = "in.png", prefix: Any = "ComfyUI") -> dict[str, Node]:
     return {"1": node("LoadImage", image=image), "2": node("SaveImage", images=["1", 0], filename_prefix=prefix)}
 

@@ -15,6 +15,9 @@ SHOWN_OPTIONS = 12
 LINES, LINE_LENGTH = 15, 300
 TRACEBACK_LINES = 40
 TAIL = 16_384  # bytes of ComfyUI's log: enough for the lines, whatever progress bars stand between them
+_NAMED = re.compile(r"Node ID '#(.+)'")
+# ComfyUI 0.33 checks no input that brings further ones with its value: one that it does not know is left out.
+_LACKING = re.compile(r"missing \d+ required .*argument.*?: (.+)")
 log = logging.getLogger(__name__)
 
 
@@ -23,14 +26,14 @@ def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
 
     ModelMissing where a graph of the worker's own lacks one of its models.
     """
-    faults = _read_node_errors(answer.get("node_errors"), graph)
+    error = answer.get("error")
+    faults = _read_node_errors(answer.get("node_errors") or _place(error), graph)
     missing = catalogue.explain_missing([fault.get("value") for fault in faults]) if graph.own else None
     if missing:
         return missing
     if faults:
         text = "; ".join(f"{fault['node']}: {fault['reason']}" for fault in faults)
     else:
-        error = answer.get("error")
         parts = (error.get("message"), error.get("details")) if isinstance(error, dict) else (error,)
         text = " ".join(str(part) for part in parts if part) or "it does not say why"
     text = "; ".join((text, *graph.warnings))  # an image that is not there may have been sent under another name
@@ -45,9 +48,11 @@ def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
     reason = _cut(_without_folders(str(message.get("exception_message")).strip()), SHOWN_CHARACTERS)
     details = {"node_id": node_id, "node_type": message.get("node_type"), "exception_type": kind}
     where = name_node(node_id, graph)
-    if kind.rpartition(".")[2] == "OutOfMemoryError":
+    if _is_out_of_memory(kind, reason):
         advice = f"{graph.smaller}; or use a GPU with more memory"
         return OutOfMemory(f"{where} ran out of GPU memory; {advice}", **details)
+    if lacking := _LACKING.search(reason):
+        reason += f" (the node got none of the values that it takes for {lacking[1]})"
     return ExecutionFailed(f"{where} failed: {kind}: {reason}", **details)
 
 
@@ -92,6 +97,22 @@ def name_node(node_id: str, graph: Graph) -> str:
     """How people know a node: its id, title and class."""
     title, kind = graph.title(node_id), graph.nodes.get(node_id, {}).get("class_type", "?")
     return f'node {node_id} "{title}"' + (f" ({kind})" if kind != title else "")
+
+
+def _place(error: Any) -> dict[str, Any]:
+    """An error about the whole prompt, under the node that it is about: of a class that is not installed, most often."""
+    try:
+        extra, named = error.get("extra_info") or {}, _NAMED.search(str(error.get("details")))
+        node_id = extra.get("node_id") or (named[1] if named else None)
+    except AttributeError:  # not as ComfyUI makes it
+        return {}
+    return {str(node_id): {"errors": [{**error, "details": ""}]}} if node_id else {}
+
+
+def _is_out_of_memory(kind: str, reason: str) -> bool:
+    # From ComfyUI 0.33 on a GPU's own error counts too: torch.AcceleratorError, "CUDA error: out of memory".
+    name = kind.rpartition(".")[2]
+    return name == "OutOfMemoryError" or (name == "AcceleratorError" and "out of memory" in reason.lower())
 
 
 def _read_node_errors(node_errors: Any, graph: Graph) -> list[dict[str, Any]]:

@@ -30,6 +30,12 @@ OTHER_FOLDERS = ("[output]", "[temp]")
 OWN_FOLDER = " [input]"
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 FOLDER_INPUTS = ("path", "directory", "folder", "folder_name", "output_path", "output_dir", "custom_path", "save_path")
+# ComfyUI 0.33 accepts any value here and fails in the node, which a saver is after all the sampling.
+CHOICES = {
+    "SaveVideo": ("codec", ("auto", "h264")),
+    "SaveImageAdvanced": ("format", ("png", "exr")),
+    "SaveAudioAdvanced": ("format", ("flac", "mp3", "opus")),
+}
 # What these make goes to the temp folder or a socket, which no answer is made from.
 PREVIEWS = ("PreviewImage", "PreviewAny", "PreviewAudio", "MaskPreview", "SaveImageWebsocket")
 
@@ -60,6 +66,7 @@ def adapt(
     warnings += _place_savers(nodes, prefix)
     for node_id, node in nodes.items():
         _check_links(node_id, node, nodes)
+        _check_choice(node_id, node)
     _check_something_is_saved(nodes)
     return Graph(nodes, warnings=tuple(warnings))
 
@@ -80,6 +87,8 @@ def _checked_copy(workflow: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, TypeError):
         raise _find_no_json(workflow) from None
     for node in copy.values():
+        if not isinstance(node.get("_meta", {}), dict):
+            del node["_meta"]  # ComfyUI answers HTTP 500 to it where it cannot run the node
         node["inputs"] = {name: _put_right(value) for name, value in node["inputs"].items()}
     return copy
 
@@ -113,6 +122,14 @@ def _check_links(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any]) -
         if _is_link(value) and value[0] not in nodes:
             fault = f"{cut(name)} comes from node {cut(value[0])}, which the workflow does not have"
             raise _rejected(node_id, node, fault, name)
+
+
+def _check_choice(node_id: str, node: dict[str, Any]) -> None:
+    name, choices = CHOICES.get(node["class_type"], (None, ()))
+    if name and node["inputs"].get(name) not in choices:
+        value = node["inputs"].get(name)
+        given = f"is {cut(repr(value))}" if name in node["inputs"] else "is missing"
+        raise _rejected(node_id, node, f"{name} {given}: use {' or '.join(choices)}", name)
 
 
 def _is_deeper(value: object, levels: int) -> bool:
