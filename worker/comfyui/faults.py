@@ -100,7 +100,7 @@ def name_node(node_id: str, graph: Graph) -> str:
 
 
 def _place(error: Any) -> dict[str, Any]:
-    """An error about the whole prompt, under the node that it is about: of a class that is not installed, most often."""
+    """An error about the whole prompt, under the node it is about: one of a class that is not installed, most often."""
     try:
         extra, named = error.get("extra_info") or {}, _NAMED.search(str(error.get("details")))
         node_id = extra.get("node_id") or (named[1] if named else None)
