@@ -5,8 +5,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from worker.catalogue import PRESETS, Preset
 from worker.config import Settings
-from worker.input.request import Request
+from worker.input.image import MAX_ASPECT
+from worker.input.request import DEFAULT_RESOLUTION, TRAINED_SIZES, Request
 
 REF = "#/components/schemas/{model}"
 
@@ -131,10 +133,22 @@ class Failure(BaseModel):
 
 
 def components(settings: Settings) -> dict[str, Any]:
-    """Each model's schema by its name, and `Input` and `Output`, which refer to them."""
+    """Each model's schema by its name, and `Input` and `Output`, which refer to them.
+
+    What no keyword of JSON Schema says and a form shows stands under `x-` names: a preset's values, the trained sizes
+    as landscape, and how many times as long as the other an image's side may be.
+    """
     models: list[Any] = [(model, "validation") for model in (Request, Answer, Progress, Failure)]
     schemas = dict(models_json_schema(models, ref_template=REF)[1]["$defs"])
     fields = schemas["Request"]["properties"]
     fields["num_frames"]["maximum"], fields["preset"]["default"] = settings.max_frames, settings.default_preset
+    fields["image"]["x-max-aspect"] = MAX_ASPECT
+    fields["preset"]["x-presets"] = {name: _preset(preset) for name, preset in PRESETS.items()}
+    fields["resolution"]["x-sizes"] = TRAINED_SIZES
     outputs = [{"$ref": REF.format(model=model.__name__)} for model in (Answer, Progress, Failure)]
     return {**schemas, "Input": {"$ref": REF.format(model="Request")}, "Output": {"anyOf": outputs}}
+
+
+def _preset(preset: Preset) -> dict[str, Any]:
+    values = {"steps": preset.steps, "cfg": preset.cfg, "shift": preset.shift}
+    return {**values, "resolution": preset.resolution or DEFAULT_RESOLUTION}

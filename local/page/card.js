@@ -1,10 +1,11 @@
-/** A job in the history: its state while it runs, its result or error after that. */
+/** A job on the stage: its image and progress while it runs, then the clip with what to do next, or the error. */
 
-import { codeOf } from "./code_view.js";
-import { button, duration, element, freshId } from "./dom.js";
-import { resultOf } from "./result.js";
+import { clipOf, link } from "./clip.js";
+import { detailsOf } from "./details.js";
+import { button, element, freshId } from "./dom.js";
+import { duration, explain, readable } from "./words.js";
 
-const STATES = {
+export const STATES = {
   IN_QUEUE: "Waiting",
   IN_PROGRESS: "Running",
   COMPLETED: "Done",
@@ -13,47 +14,35 @@ const STATES = {
   TIMED_OUT: "Timed out",
   LOST: "Lost",
 };
+const VARIANTS = [2, 3, 4];
 
 export class Card {
   /**
    * @param {import("./job.js").Job} job
-   * @param {{reuse: () => void, remove: () => void, useSeed: (seed: string) => void}} acts
+   * @param {Record<"rerun" | "edit" | "remove" | "advance", () => void> & {vary: (count: number) => void, useSeed: (seed: string) => void}} acts
    */
   constructor(job, acts) {
     this.job = job;
     this.acts = acts;
-    const title = freshId("job");
+    const title = freshId("clip");
+    /** Where its image can be loaded from; empty: nowhere. */
+    this.source = job.image?.width ? URL.createObjectURL(job.image.blob) : (job.input.image_url ?? "");
     this.state = element("span", { className: "state" });
-    this.bar = element("progress", { max: 100, "aria-label": `Progress of job ${job.number}` });
-    this.line = element("p", { className: "line-now" });
+    this.screen = element("div", { className: "screen" }, this.source ? element("img", { src: this.source, alt: "The image it starts from", width: job.image?.width || null, height: job.image?.height || null }) : null);
+    this.bar = element("progress", { max: 100, "aria-label": `Progress of clip ${job.number}` });
+    this.line = element("p", { className: "now" });
     this.trouble = element("p", { className: "trouble" });
-    this.body = element("div", { className: "body", id: `${title}-body` });
-    this.thumb = job.picture?.width ? element("img", { className: "thumb", alt: "", src: URL.createObjectURL(job.picture.blob) }) : null;
-    this.cancel = button("Cancel", () => job.cancel());
-    this.toggle = button("Hide", () => this.#open(this.body.hidden), { "aria-controls": this.body.id });
+    this.actions = element("div", { className: "actions" }, (this.cancel = button("Cancel", () => job.cancel())));
     this.node = element(
-      "li",
-      {},
-      element(
-        "article",
-        { className: "card", "aria-labelledby": title },
-        element("header", {}, this.thumb, element("div", {}, element("h3", { id: title }, `Job ${job.number} `, this.state), this.#words())),
-        this.bar,
-        this.line,
-        this.trouble,
-        element(
-          "div",
-          { className: "actions" },
-          this.cancel,
-          this.toggle,
-          button("Use these settings", acts.reuse),
-          (this.remover = button("Remove", acts.remove)),
-        ),
-        this.body,
-      ),
+      "article",
+      { className: "card", "aria-labelledby": title },
+      (this.header = element("header", {}, element("h3", { id: title }, `Clip ${job.number} `, this.state), element("p", { className: "words" }, job.input.prompt ?? ""))),
+      this.screen,
+      this.bar,
+      this.line,
+      this.trouble,
+      this.actions,
     );
-    this.body.append(codeOf(job));
-    this.#open(false);
     this.show();
   }
 
@@ -69,45 +58,50 @@ export class Card {
     this.line.textContent = now(job);
     this.trouble.textContent = job.trouble;
     this.trouble.hidden = !job.trouble;
-    this.cancel.hidden = job.final;
-    this.remover.hidden = !job.final;
   }
 
   /** Give back what it holds. */
   release() {
-    if (this.thumb) URL.revokeObjectURL(this.thumb.src);
+    if (this.job.image) URL.revokeObjectURL(this.source);
     this.node.remove();
-  }
-
-  #words() {
-    const where = this.job.endpoint.local ? "" : ` · endpoint ${this.job.endpoint.id}`;
-    return element("p", { className: "words" }, `${this.job.input.prompt}${where}`);
   }
 
   #end() {
     this.ended = true;
-    // The cancel button goes, and would take the focus along.
-    if (document.activeElement === this.cancel) this.toggle.focus();
-    if (this.job.state === "COMPLETED") this.body.prepend(resultOf(this.job, this.acts.useSeed));
-    else if (this.job.error) this.body.prepend(element("p", { className: "error" }, this.job.error));
-    if (this.job.state !== "CANCELLED") this.#open(true);
+    const { job, acts } = this, done = job.state === "COMPLETED", focused = document.activeElement === this.cancel;
+    const clip = done ? clipOf(job) : null;
+    if (clip) this.screen.replaceWith(clip);
+    this.header.append(this.line);
+    if (job.error) this.header.after(element("p", { className: "error" }, explain(job.error, job.failure)));
+    this.actions.replaceChildren(...(done ? this.#next() : [button("Rerun", acts.rerun), button("Edit settings", acts.edit)]));
+    const warnings = job.output?.warnings?.map((text) => element("li", {}, readable(text))) ?? [];
+    if (warnings.length) this.node.append(element("ul", { className: "warnings", "aria-label": "Warnings" }, ...warnings));
+    this.node.append(detailsOf(job, acts));
+    // The cancel button is gone, and would have taken the focus along.
+    if (focused) this.actions.firstChild.focus();
   }
 
-  #open(open) {
-    this.body.hidden = !open;
-    this.toggle.textContent = open ? "Hide" : "Show";
-    this.toggle.setAttribute("aria-expanded", String(open));
-    for (const video of open ? [] : this.body.querySelectorAll("video")) video.pause();
+  /** What to do with a clip. */
+  #next() {
+    const { job, acts } = this, video = job.files.find((file) => file.type === "video" && file.url);
+    const count = element("select", { "aria-label": "Number of variants" }, ...VARIANTS.map((number) => element("option", { selected: number === 3 }, String(number))));
+    return [
+      video ? link(element("a", { className: "button primary" }, "Save clip"), video) : null,
+      button("Rerun", acts.rerun, { title: "Send the same request again" }),
+      element("span", { className: "joined" }, button("Vary", () => acts.vary(Number(count.value)), { title: "Same settings, new seeds, side by side" }), count),
+      job.files.some((file) => file.url && file.type !== "file") ? button("Continue from the last frame", acts.advance) : null,
+      button("Edit settings", acts.edit),
+    ].filter(Boolean);
   }
 }
 
 /** What the job is at, in one line. */
 function now(job) {
-  if (job.final) return `${job.state === "COMPLETED" ? "Took" : "After"} ${duration(job.elapsed)}.`;
+  if (job.final) return `${job.state === "COMPLETED" ? "Took" : "After"} ${duration(job.elapsed)}`;
   const elapsed = `${duration(job.elapsed)} so far`;
-  if (job.state === "IN_QUEUE") return [job.queue || "sent", elapsed].join(" · ");
-  if (!job.progress) return `a worker has it · ${elapsed}`;
+  if (job.state === "IN_QUEUE") return ["Waiting", job.queue, elapsed].filter(Boolean).join(" · ");
+  if (!job.progress) return `Started, waiting for progress · ${elapsed}`;
   const { percent, node, step, steps, eta_seconds: left } = job.progress;
-  const parts = [`${Math.round(percent)} %`, node, steps && `step ${step} of ${steps}`, left !== undefined && `about ${duration(left)} left`];
+  const parts = [`${Math.round(percent)}%`, node, steps && `step ${step} of ${steps}`, left !== undefined && `about ${duration(left)} left`];
   return [...parts.filter(Boolean), elapsed].join(" · ");
 }

@@ -1,20 +1,13 @@
-/** A job's request as a program: each runs as it stands where the picture's file lies. */
+/** A job's request as a program: each runs as it stands where the image's file lies. */
 
 /**
- * @typedef {object} Request
- * @property {string} base  the URL before the endpoint's id
- * @property {string} id  the endpoint's
- * @property {boolean} local
- * @property {Record<string, any>} input  numbers and texts, without the picture's data
- * @property {string | null} file  the picture's; null: input has image_url
+ * @typedef {{base: string, id: string, local: boolean, input: Record<string, any>, file: string | null}} Request
+ * `base`: the URL before the endpoint's `id`; `input`: numbers and texts, without the image's data; `file`: the image's,
+ * null where input has image_url.
  */
 
 /** Titles and writers, in the order shown. */
-export const LANGUAGES = [
-  ["curl", curl],
-  ["Python", python],
-  ["JavaScript", javascript],
-];
+export const LANGUAGES = [["curl", curl], ["Python", python], ["JavaScript", javascript]];
 
 /** @param {Request} request */
 export function curl({ base, id, local, input, file }) {

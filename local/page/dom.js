@@ -1,8 +1,7 @@
 /** Building elements: text goes in as text, never as markup. */
 
 /**
- * @param {string} tag
- * @param {Record<string, any>} properties  an element's property where it has one of that name, else an attribute
+ * @param {string} tag @param {Record<string, any>} properties  its property where it has one of that name, else an attribute
  * @param {...(Node | string | null)} children  null is left out
  */
 export function element(tag, properties = {}, ...children) {
@@ -23,6 +22,12 @@ export function button(label, act, properties = {}) {
   return made;
 }
 
+/** A choice among several: a radio button in its label. */
+export function radio(group, choice, ...label) {
+  const input = element("input", { type: "radio", name: group, id: `${group}-${choice}`, value: choice });
+  return element("label", { className: "choice" }, input, ...label);
+}
+
 /** @param {string} id @returns {HTMLElement} */
 export function byId(id) {
   const found = document.getElementById(id);
@@ -38,16 +43,9 @@ export function freshId(word) {
   return `${word}-${last}`;
 }
 
-/** A name that the caller sees for a field or a choice: "frame_format" is "Frame format". */
-export function humanise(name) {
-  const words = name.replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
-
-/** @param {number} seconds */
-export function duration(seconds) {
-  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`;
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+/** Save a blob as a file. */
+export function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

@@ -1,37 +1,30 @@
 /** The calls of an endpoint: the one of this server, or a deployed one through this server. */
 
 const PATIENCE = 90_000;
+const ASK_AGAIN = "enter it again under “Runs on”";
 
-/** A call that brought no answer, or a refusal. */
+/** A call that got no answer, or a refusal. `status` is 0 where nobody answered. */
 export class CallFailed extends Error {
-  /** @param {string} message @param {number} status 0: nobody answered */
   constructor(message, status) {
     super(message);
     this.status = status;
-  }
-
-  /** Whether the same call may well succeed later. */
-  get passes() {
-    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+    /** Whether the API key is missing or wrong. */
+    this.refused = status === 401;
+    /** Whether the same call may well succeed later. */
+    this.passes = [0, 401, 408, 429].includes(status) || status >= 500;
   }
 }
 
 export class Endpoint {
-  #headers;
+  #key;
 
   /**
-   * @param {string} path  where its calls go, on this server
-   * @param {string} base  where a program reaches it
-   * @param {string} id
-   * @param {boolean} local
-   * @param {string} key  never shown, stored or logged
+   * @param {string} path  where its calls go, on this server @param {string} base  where a program reaches it
+   * @param {string} id @param {boolean} local @param {() => string} key  never shown, stored or logged; empty: not typed yet
    */
-  constructor(path, base, id, local, key = "") {
-    this.path = path;
-    this.base = base;
-    this.id = id;
-    this.local = local;
-    this.#headers = key ? { Authorization: `Bearer ${key}` } : {};
+  constructor(path, base, id, local, key = () => "") {
+    Object.assign(this, { path, base, id, local });
+    this.#key = key;
   }
 
   /** @param {object} input */
@@ -54,25 +47,26 @@ export class Endpoint {
   }
 
   async #call(method, call, body = undefined) {
-    const headers = body === undefined ? this.#headers : { ...this.#headers, "Content-Type": "application/json" };
-    const signal = AbortSignal.timeout(PATIENCE);
+    const key = this.#key();
+    if (!key && !this.local) throw new CallFailed(`the API key for ${this.id} is missing: ${ASK_AGAIN}`, 401);
+    const headers = { ...(key && { Authorization: `Bearer ${key}` }), ...(body && { "Content-Type": "application/json" }) };
     let answer, text;
     try {
-      answer = await fetch(`${this.path}/${call}`, { method, headers, body, signal, cache: "no-store" });
+      answer = await fetch(`${this.path}/${call}`, { method, headers, body, signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
       text = await answer.text();
     } catch {
       throw new CallFailed("the server does not answer", 0);
     }
     const value = parse(text);
     if (!answer.ok) throw new CallFailed(this.#explain(answer.status, value), answer.status);
-    if (value === null || typeof value !== "object") throw new CallFailed("the answer is not JSON", 502);
+    if (value === null || typeof value !== "object") throw new CallFailed("it answered with something other than JSON", 502);
     return value;
   }
 
   #explain(status, value) {
-    if (!this.local && status === 401) return "RunPod refuses the API key";
+    if (!this.local && status === 401) return `RunPod refused the API key: ${ASK_AGAIN}`;
     const told = value?.error ?? value?.message ?? value?.detail;
-    return typeof told === "string" ? told : `the answer has status ${status}`;
+    return typeof told === "string" ? told : `it answered with status ${status}`;
   }
 }
 
@@ -81,7 +75,7 @@ export function here() {
   return new Endpoint("", `${location.origin}/v2`, "local", true);
 }
 
-/** A deployed endpoint: its calls go through this server, which keeps neither key nor answer. */
+/** A deployed endpoint: its calls go through this server, which keeps neither key nor answer. @param {() => string} key */
 export function deployed(id, key) {
   return new Endpoint(`/remote/${encodeURIComponent(id)}`, "https://api.runpod.ai/v2", id, false, key);
 }

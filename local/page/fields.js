@@ -1,19 +1,8 @@
 /** A labelled control for a field of the job's input, with its hint and its fault. */
 
-import { element, freshId, humanise } from "./dom.js";
+import { element, freshId } from "./dom.js";
 import { fault, limits, valueOf } from "./schema.js";
-
-const LABELS = {
-  prompt: "Prompt",
-  num_frames: "Frames",
-  fps: "Frames per second",
-  cfg: "Guidance (cfg)",
-  output: "What comes back",
-  both: "video and frames",
-};
-
-/** What they are where nothing is given, the schema tells for one preset only. */
-const OF_PRESET = ["steps", "cfg", "shift"];
+import { choiceLabel, labelOf, readable } from "./words.js";
 
 /** Shows a fault at an input, for eyes and screen readers. */
 export class FaultLine {
@@ -26,39 +15,35 @@ export class FaultLine {
   show(text) {
     this.node.textContent = text;
     this.node.hidden = !text;
-    const hint = this.input.dataset.hint ?? "";
-    const described = [text && this.node.id, hint].filter(Boolean).join(" ");
-    if (described) this.input.setAttribute("aria-describedby", described);
-    else this.input.removeAttribute("aria-describedby");
-    if (text) this.input.setAttribute("aria-invalid", "true");
-    else this.input.removeAttribute("aria-invalid");
+    const described = [text && this.node.id, this.input.dataset.hint].filter(Boolean).join(" ");
+    for (const [name, value] of [["aria-describedby", described], ["aria-invalid", text && "true"]]) {
+      if (value) this.input.setAttribute(name, value);
+      else this.input.removeAttribute(name);
+    }
   }
 }
 
 /** One field's control. Left empty, it is left out of the request, and the worker's default holds. */
 export class Control {
   /** @param {import("./schema.js").Field} field */
-  constructor(field, { rows = 0, required = false, filled = false, brief = false } = {}) {
+  constructor(field, { rows = 0, filled = false, hint = hintOf(field), placeholder = String(field.default ?? "") } = {}) {
     this.field = field;
-    this.required = required;
-    const id = `field-${field.name}`, hintId = `hint-${field.name}`;
-    this.input = makeInput(field, id, rows, required, filled);
-    this.input.dataset.hint = hintId;
+    this.name = field.name;
+    const id = `field-${field.name}`;
+    this.input = makeInput(field, id, rows);
+    this.input.placeholder = placeholder;
+    if (filled) this.text = field.default ?? "";
+    if (hint) this.input.dataset.hint = `hint-${field.name}`;
     this.faults = new FaultLine(this.input);
     this.node = element(
       "div",
-      { className: `field field-${field.type}` },
-      element("label", { htmlFor: id }, LABELS[field.name] ?? humanise(field.name)),
+      { className: `field${field.type === "string" && !field.choices.length ? " wide" : ""}` },
+      element("label", { htmlFor: id }, labelOf(field.name)),
       this.input,
       this.faults.node,
-      element("p", { className: "hint", id: hintId }, brief ? briefHint(field) : hintOf(field)),
+      hint ? element("p", { className: "hint", id: `hint-${field.name}` }, hint) : null,
     );
     this.show("");
-    this.input.addEventListener("input", () => this.show(""));
-  }
-
-  get name() {
-    return this.field.name;
   }
 
   get text() {
@@ -69,6 +54,11 @@ export class Control {
     this.input.value = text;
   }
 
+  /** Back to what it is without a job's value. */
+  reset() {
+    this.text = this.field.choices.length ? (this.field.default ?? "") : "";
+  }
+
   /** For the request; undefined: left out. */
   get value() {
     const empty = this.field.choices.length ? this.text === (this.field.default ?? "") : !this.text.trim();
@@ -77,48 +67,28 @@ export class Control {
 
   /** What is wrong with it; empty: nothing. */
   fault() {
-    if (this.required && !this.text.trim()) return "is required";
-    if (this.input.validity.badInput) return "must be a number";
     return fault(this.field, this.text);
   }
 
-  /** @param {string} text */
+  /** @param {string} text  the fault; empty: none */
   show(text) {
     this.faults.show(text);
   }
 }
 
-function makeInput(field, id, rows, required, filled) {
-  const common = { id, name: field.name, "aria-required": required ? "true" : null };
-  if (field.choices.length) return element("select", common, ...options(field));
-  if (field.type === "string") return element(rows ? "textarea" : "input", { ...common, rows: rows || null, autocomplete: "off" });
-  const whole = field.type === "integer";
+function makeInput({ name, type, choices, default: usual }, id, rows) {
+  const common = { id, name, autocomplete: "off" };
+  if (choices.length) {
+    const options = [...(usual === null ? [["", "None"]] : []), ...choices.map((choice) => [choice, choiceLabel(choice)])];
+    return element("select", common, ...options.map(([value, label]) => element("option", { value, selected: value === usual }, label)));
+  }
+  if (type === "string") return element(rows ? "textarea" : "input", { ...common, rows: rows || null });
   // No min, max and step: browsers would round and clip what is typed, and this page says itself what is wrong.
-  const input = element("input", { ...common, inputMode: whole ? "numeric" : "decimal", autocomplete: "off" });
-  input.placeholder = field.default === null ? "" : `default ${field.default}`;
-  if (field.name === "seed") input.placeholder = "random";
-  if (OF_PRESET.includes(field.name)) input.placeholder = "the preset's";
-  if (filled) input.value = field.default ?? "";
-  return input;
+  return element("input", { ...common, inputMode: type === "integer" ? "numeric" : "decimal" });
 }
 
-function options(field) {
-  const none = field.default === null ? [element("option", { value: "" }, "none")] : [];
-  const choices = field.choices.map((choice) => {
-    const label = LABELS[choice] ?? String(choice);
-    return element("option", { value: choice, selected: choice === field.default }, label);
-  });
-  return [...none, ...choices];
-}
-
-/** The first sentence, or the range: what a person needs who knows what the field is. */
-function briefHint(field) {
-  if (field.choices.length) return "";
-  if (field.type === "string") return field.description.replace(/(?<=\.) .*/s, "");
-  return field.maximum > Number.MAX_SAFE_INTEGER ? "empty: a new one" : limits(field);
-}
-
+/** The description, and the range where people may want it. */
 function hintOf(field) {
-  const range = field.choices.length || field.type === "string" ? "" : limits(field);
-  return [field.description, range && `Allowed: ${range}.`].filter(Boolean).join(" ");
+  const unsaid = field.choices.length || field.type === "string" || field.maximum > Number.MAX_SAFE_INTEGER;
+  return [readable(field.description), !unsaid && `Allowed: ${limits(field)}.`].filter(Boolean).join(" ");
 }

@@ -1,12 +1,8 @@
 /** The files of an answer: from the reply, by URL, or on the endpoint's volume. */
 
 /**
- * @typedef {object} ClipFile
- * @property {string} name
- * @property {"video" | "image" | "file"} type
- * @property {Blob | null} blob  in the reply
- * @property {string} url  to show and to save it; empty: it lies on the volume
- * @property {string} place  where it lies on the volume
+ * @typedef {{name: string, type: "video" | "image" | "file", blob: Blob | null, url: string, place: string}} ClipFile
+ * `blob`: in the reply; `url`: to show and to save it, empty where it lies on the volume; `place`: where it lies there.
  */
 
 /** @returns {ClipFile[]} in the answer's order; `release` gives their memory back */
@@ -25,13 +21,18 @@ export function filesOf(output) {
 
 function content(encoding, entry, data) {
   if (encoding === "base64") {
-    const blob = new Blob([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], { type: entry.mime_type });
+    const blob = fromBase64(data, entry.mime_type);
     return { blob, url: URL.createObjectURL(blob), place: "" };
   }
   if (encoding === "url") return { blob: null, url: /^https?:/i.test(data) ? data : "", place: "" };
   const { bucket, key, endpoint_url: server } = entry.s3 ?? {};
   const place = [entry.path ?? data, bucket ? `s3://${bucket}/${key} at ${server}` : ""].filter(Boolean).join(", or ");
   return { blob: null, url: "", place };
+}
+
+/** @param {string} data @param {string} type  a MIME type */
+export function fromBase64(data, type) {
+  return new Blob([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], { type });
 }
 
 /** What another worker sends may be anything. */

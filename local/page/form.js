@@ -2,69 +2,67 @@
 
 import { byId } from "./dom.js";
 import { Control } from "./fields.js";
-import { PicturePart } from "./picture_part.js";
-import { SizePart } from "./size_part.js";
+import { ImagePart } from "./image_part.js";
+import { PresetPart } from "./preset_part.js";
+import { ShapePart } from "./shape_part.js";
+import { sentence } from "./words.js";
 
-const MAIN = ["preset", "num_frames", "steps", "fps", "seed", "output"];
-/** Shown by a part of their own, or too large for a form: a graph and its pictures are for programs. */
-const ELSEWHERE = ["image", "image_url", "prompt", "resolution", "width", "height", "workflow", "images"];
+/** Shown by a part of their own, or for programs. */
+const ELSEWHERE = ["image", "image_url", "prompt", "preset", "num_frames", "resolution", "width", "height", "aspect_ratio"];
+const FOR_PROGRAMS = ["workflow", "images", "comfy_org_api_key"];
+const MOTION = "What moves, and how the camera moves.";
 
 export class Form {
   /** @param {import("./schema.js").Field[]} fields @param {() => void} send */
   constructor(fields, send) {
-    const byName = new Map(fields.map((field) => [field.name, field]));
+    const byName = new Map(fields.map((field) => [field.name, field])), update = () => this.#update();
     /** The job that was sent with what the form holds; null: none was, or it has changed since. */
     this.sent = null;
-    const changed = () => {
-      this.sent = null;
-      this.#tell();
-    };
+    /** The faults that are shown. */
+    this.shown = {};
     this.node = byId("form");
-    this.picture = new PicturePart(changed);
-    this.size = new SizePart(byName, changed);
-    this.prompt = new Control(byName.get("prompt"), { rows: 3, required: true, brief: true });
-    this.main = MAIN.filter((name) => byName.has(name)).map((name) => new Control(byName.get(name), { filled: name === "num_frames", brief: true }));
+    this.length = byId("length");
+    this.image = new ImagePart(byName.get("image")?.["x-max-aspect"], (name) => this.#changed(name));
+    this.prompt = new Control(byName.get("prompt"), { rows: 3, hint: MOTION, placeholder: "" });
+    this.preset = new PresetPart(byName.get("preset"), update);
+    this.frames = new Control(byName.get("num_frames"), { filled: true, hint: "" });
+    this.shape = new ShapePart(byName, update);
     this.more = fields
-      .filter(({ name }) => !MAIN.includes(name) && !ELSEWHERE.includes(name))
-      .map((field) => new Control(field, { rows: field.name === "negative_prompt" ? 2 : 0 }));
+      .filter(({ name }) => !ELSEWHERE.includes(name) && !FOR_PROGRAMS.includes(name))
+      .map((field) => new Control(field, { rows: field.name === "negative_prompt" ? 2 : 0, ...(field.name === "seed" && { placeholder: "Random" }) }));
     byId("prompt-part").append(this.prompt.node);
-    byId("main-part").append(...this.main.map((control) => control.node));
+    byId("frames-part").append(this.frames.node);
     byId("more-fields").append(...this.more.map((control) => control.node));
-    this.node.addEventListener("input", changed);
-    this.node.addEventListener("submit", (event) => {
-      event.preventDefault();
-      send();
-    });
-    this.prompt.input.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.node.requestSubmit();
-    });
-    this.#tell();
+    this.length.max = this.frames.field.maximum;
+    this.#listen(send);
+    this.#update();
   }
 
-  get #controls() {
-    return [this.prompt, ...this.size.controls, ...this.main, ...this.more];
+  get #own() {
+    return [this.prompt, this.preset, this.frames, ...this.more];
   }
 
-  /** The job's input, less the picture's data. */
+  /** The job's input, less the image's data. */
   get input() {
-    const all = { ...this.picture.input, prompt: this.prompt.value, ...this.size.input };
-    for (const control of [...this.main, ...this.more]) all[control.name] = control.value;
+    const all = { ...this.image.input, ...this.shape.input };
+    for (const control of this.#own) all[control.name] = control.value;
     return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   }
 
   /** What the form itself finds wrong, by field. */
   faults() {
-    const found = this.#controls.map((control) => [control.name, control.fault()]);
-    return { ...this.picture.fault(), ...Object.fromEntries(found.filter(([, fault]) => fault)) };
+    const found = [...this.#own, ...this.shape.controls].map((control) => [control.name, control.fault()]);
+    return { ...this.image.fault(), ...Object.fromEntries(found.filter(([, fault]) => fault)) };
   }
 
   /** Show faults at their fields and as a summary; {}: there are none. `focus`: go to the first. */
   showFaults(faults, focus = true) {
-    for (const name of ["image", "image_url"]) this.picture.show(name, faults[name] ?? "");
-    for (const control of [...this.#controls, ...this.size.sides]) control.show(faults[control.name] ?? "");
+    this.shown = { ...faults };
+    const text = (name) => (faults[name] ? sentence(name, faults[name]) : "");
+    for (const name of ["image", "image_url"]) this.image.show(name, text(name));
+    for (const control of [...this.#own, ...this.shape.sides]) control.show(text(control.name));
     if (this.more.some((control) => faults[control.name])) byId("more-part").open = true;
-    const told = Object.entries(faults).map(([name, fault]) => `${name}: ${fault}`);
-    byId("summary").textContent = told.length ? `Nothing runs until this is mended. ${told.join("; ")}` : "";
+    this.#summarise();
     if (focus) this.node.querySelector('[aria-invalid="true"]')?.focus();
   }
 
@@ -74,31 +72,69 @@ export class Form {
   }
 
   /** Put an old job's settings back. */
-  load(input, picture) {
-    this.picture.load(picture, input.image_url);
-    this.size.load(input);
-    for (const control of [this.prompt, ...this.main, ...this.more]) {
-      const { choices, default: usual } = control.field;
-      control.text = input[control.name] ?? (choices.length ? (usual ?? "") : "");
+  load(input, image) {
+    this.image.load(image, input.image_url);
+    for (const control of this.#own) {
+      if (input[control.name] === undefined) control.reset();
+      else control.text = input[control.name];
     }
+    this.shape.load(input, this.preset.chosen.resolution);
     this.showFaults({});
-    this.#tell();
+    this.#update();
+  }
+
+  setPrompt(text) {
+    this.prompt.text = text;
+    this.#changed("prompt");
   }
 
   /** @param {string} text */
   setSeed(text) {
-    const seed = this.main.find((control) => control.name === "seed");
+    const seed = this.more.find((control) => control.name === "seed");
+    byId("more-part").open = true;
     seed.text = text;
     seed.input.focus();
   }
 
-  #tell() {
-    const cropped = (this.more.find((control) => control.name === "fit")?.text ?? "crop") === "crop";
-    this.size.tell(this.picture.picture, cropped);
-    const [frames, rate] = ["num_frames", "fps"].map((name) => {
-      const control = this.main.find((each) => each.name === name);
-      return Number(control?.text || control?.field.default);
+  #listen(send) {
+    this.length.addEventListener("input", () => (this.frames.text = this.length.value));
+    this.node.addEventListener("input", (event) => this.#changed(event.target === this.length ? "num_frames" : event.target.name));
+    this.node.addEventListener("submit", (event) => {
+      event.preventDefault();
+      send();
     });
-    byId("length-note").textContent = frames > 0 && rate > 0 ? `${frames} frames at ${rate} per second: ${(frames / rate).toFixed(1)} s.` : "";
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat) this.node.requestSubmit();
+    });
+  }
+
+  /** A field has changed: what was said of it holds no longer. */
+  #changed(name) {
+    [...this.#own, ...this.shape.sides].find((control) => control.name === name)?.show("");
+    for (const gone of name === "image" ? ["image", "image_url"] : [name]) delete this.shown[gone];
+    this.#summarise();
+    this.#update();
+  }
+
+  #summarise() {
+    const told = Object.entries(this.shown).map(([name, fault]) => `${sentence(name, fault)}.`);
+    byId("summary").textContent = told.length ? `Fix first: ${told.join(" ")}` : "";
+  }
+
+  /** What follows from the fields: shape, length, times. */
+  #update() {
+    this.sent = null;
+    const { image } = this.image, { chosen } = this.preset, { text, field } = this.prompt, frames = Number(this.frames.text);
+    const control = (name) => this.more.find((one) => one.name === name);
+    for (const name of ["steps", "cfg", "shift"]) if (control(name) && chosen[name] !== undefined) control(name).input.placeholder = chosen[name];
+    this.shape.follow(chosen.resolution);
+    this.shape.describe(image, (control("fit")?.text ?? "crop") === "crop");
+    this.preset.compare((resolution) => this.shape.sizeFor(image, resolution), frames);
+    const rate = Number(control("fps")?.text || control("fps")?.field.default);
+    const seconds = frames > 0 && rate > 0 ? `${(frames / rate).toFixed(1)} s` : "";
+    this.length.value = frames;
+    this.length.setAttribute("aria-valuetext", seconds);
+    byId("seconds").textContent = seconds;
+    byId("hint-prompt").textContent = text.trim() ? MOTION : `Without a prompt: ${field.default ? `“${field.default}”` : "the model's choice"}.`;
   }
 }

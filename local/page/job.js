@@ -4,43 +4,50 @@ import { filesOf, release, withoutData } from "./files.js";
 
 const POLL = 1000;
 const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT", "LOST"]);
-const LOST =
-  "The server no longer knows this job: it was restarted, or the result has expired. Send it again with “Use these settings”.";
-const EMPTY = "The job completed without an answer: its reply was over the platform's limit.";
+const LOST = "The endpoint no longer has this job: it restarted, or the result expired. Rerun it to get a new clip.";
+const EMPTY = "The job completed without a result: it was larger than RunPod's limit.";
 
 /**
  * Sends "change" whenever it has news.
  * `state` is the platform's, or "LOST" once the endpoint does not know the job.
  */
 export class Job extends EventTarget {
+  /** What a failure's report holds beside its error. */
+  failure = {};
+  /** Why the endpoint was not reached the last time; empty: it was. */
+  trouble = "";
+  state = "IN_QUEUE";
+  queue = "";
+  progress = null;
+  error = "";
+  output = null;
+  files = [];
+  ended = 0;
+  forgotten = false;
+  wake = () => {};
+
   /**
-   * @param {number} number  its place in the tab's history
-   * @param {import("./endpoint.js").Endpoint} endpoint
-   * @param {Record<string, any>} input  as sent, less the picture's data
-   * @param {import("./picture.js").Picture | null} picture
+   * @param {{id: string, number: number, take: number, sent: number, endpoint: import("./endpoint.js").Endpoint,
+   *   input: Record<string, any>, image: import("./image.js").StartImage | null}} sent
+   * `id` is the endpoint's, `number` its place among the tab's jobs, `take` that of the first job it is shown beside,
+   * `input` as sent, less the image's data, and `sent` when, in ms.
    */
-  constructor(number, endpoint, input, picture) {
+  constructor(sent) {
     super();
-    Object.assign(this, { number, endpoint, input, picture });
-    this.id = "";
-    this.state = "IN_QUEUE";
-    this.queue = "";
-    this.progress = null;
-    this.error = "";
-    /** What failed, by field. */
-    this.faults = {};
-    this.output = null;
-    this.files = [];
-    /** Why the endpoint was not reached the last time; empty: it was. */
-    this.trouble = "";
-    this.sent = Date.now();
-    this.ended = 0;
-    this.wake = () => {};
-    this.forgotten = false;
+    Object.assign(this, sent);
   }
 
   get final() {
     return FINAL.has(this.state);
+  }
+
+  /** What failed, by field. */
+  get faults() {
+    const { fields, field, code } = this.failure;
+    if (fields) return fields;
+    if (!field) return {};
+    const said = this.error.replace(`${code}: `, "");
+    return { [field]: said.startsWith(field) ? said.slice(field.length).replace(/^:? /, "") : said };
   }
 
   /** Seconds since it was sent, until its end. */
@@ -48,9 +55,8 @@ export class Job extends EventTarget {
     return ((this.ended || Date.now()) - this.sent) / 1000;
   }
 
-  /** Follow the job that the endpoint knows as `id` until it ends or is forgotten. */
-  async follow(id) {
-    this.id = id;
+  /** Follow it until it ends or is forgotten. */
+  async follow() {
     while (!this.final && !this.forgotten) {
       await this.#look();
       this.#tell();
@@ -63,7 +69,7 @@ export class Job extends EventTarget {
       const answer = await this.endpoint.cancel(this.id);
       if (answer.status === "CANCELLED") this.#end(answer.status);
     } catch (failed) {
-      this.trouble = `The cancel did not arrive: ${failed.message}. Try again.`;
+      this.trouble = `Not cancelled: ${failed.message}. Try again.`;
     }
     this.wake();
     this.#tell();
@@ -84,7 +90,7 @@ export class Job extends EventTarget {
     } catch (failed) {
       if (this.final) return;
       if (failed.status === 404) this.#end("LOST", LOST);
-      else if (failed.passes) this.trouble = `No answer (${failed.message}). Trying again until there is one.`;
+      else if (failed.passes) this.trouble = `Not reached: ${failed.message}. ${failed.refused ? "" : "Trying again."}`;
       else this.#end("FAILED", failed.message);
     }
   }
@@ -105,16 +111,18 @@ export class Job extends EventTarget {
   async #place() {
     const health = await this.endpoint.health();
     const place = health.local?.queue.indexOf(this.id) ?? -1;
-    const waiting = place >= 0 ? `position ${place + 1} of ${health.local.queue.length}` : `${health.jobs?.inQueue ?? "?"} waiting`;
+    const waiting = place >= 0 ? `number ${place + 1} of ${health.local.queue.length} in the queue` : `${health.jobs?.inQueue ?? "?"} in the queue`;
     const { ready = 0, initializing = 0 } = health.workers ?? {};
     if (ready) return waiting;
-    return `${waiting}; ${initializing ? "a worker is starting" : "no worker yet"}`;
+    return `${waiting}, ${initializing ? "a worker is starting" : "no worker yet"}`;
   }
 
   #finish(report) {
-    const output = report.output ?? null;
+    const output = report.output ?? null, { delayTime: waited, executionTime: ran } = report;
+    // The platform's own times: after a reload, now is not when it ended.
+    if (ran) this.ended = this.sent + (waited ?? 0) + ran;
     if (report.status !== "COMPLETED") {
-      this.faults = faultsOf(output, report.error);
+      this.failure = output ?? {};
       this.#end(report.status, report.error ?? "");
     } else if (output === null) {
       this.#end("FAILED", EMPTY);
@@ -126,7 +134,7 @@ export class Job extends EventTarget {
   }
 
   #end(state, error = "") {
-    Object.assign(this, { state, error, ended: Date.now(), progress: null, trouble: "" });
+    Object.assign(this, { state, error: String(error), ended: this.ended || Date.now(), progress: null, trouble: "" });
   }
 
   #tell() {
@@ -142,13 +150,4 @@ export class Job extends EventTarget {
       };
     });
   }
-}
-
-/** An error's faults by the field that they belong to. */
-function faultsOf(output, error) {
-  const { fields, field, code } = output ?? {};
-  if (fields) return fields;
-  if (!field) return {};
-  const said = String(error).replace(`${code}: `, "");
-  return { [field]: said.startsWith(field) ? said.slice(field.length).replace(/^:? /, "") : said };
 }

@@ -4,36 +4,61 @@ import { button, byId } from "./dom.js";
 import { deployed, here } from "./endpoint.js";
 import { FaultLine } from "./fields.js";
 
-const NAME = /^[A-Za-z0-9_-]{1,100}$/;
+const NAME = /^[A-Za-z0-9_-]{1,100}$/, KEY = /^[!-~]+$/;
 
 export class Place {
+  #keys = new Map();
+
   constructor() {
-    this.id = byId("remote-id");
-    this.key = byId("remote-key");
-    this.faults = [this.id, this.key].map((input) => new FaultLine(input));
-    byId("remote-id-faults").append(this.faults[0].node);
-    byId("remote-key-faults").append(this.faults[1].node);
-    byId("remote-check").append(button("Ask the endpoint how it is", () => this.#check()));
-    byId("place").addEventListener("input", () => this.#changed());
-    this.#changed();
+    this.inputs = [byId("remote-id"), byId("remote-key")];
+    this.faults = this.inputs.map((input) => new FaultLine(input));
+    this.faults.forEach((line, place) => this.inputs[place].after(line.node));
+    byId("remote-check").append(button("Test connection", () => this.#check()));
+    byId("place").addEventListener("input", () => this.#show());
+    // Not on every letter: jobs that wait for the key would try each.
+    byId("place").addEventListener("change", () => this.#keys.set(...this.#typed));
+    this.#show();
   }
 
   get #remote() {
     return byId("place-remote").checked;
   }
 
+  get #typed() {
+    return this.inputs.map((input) => input.value.trim());
+  }
+
   /** The endpoint; null: its id or key is missing, and the page says so. */
   endpoint() {
     if (!this.#remote) return here();
-    const id = this.id.value.trim(), key = this.key.value.trim();
-    const told = [NAME.test(id) ? "" : "is required: letters, digits, - and _", /^[!-~]+$/.test(key) ? "" : "is required: one word"];
+    const [id, key] = this.#typed;
+    const told = [
+      NAME.test(id) ? "" : "Enter the endpoint's ID: letters, digits, - and _.",
+      KEY.test(key) ? "" : "Enter an API key of your RunPod account.",
+    ];
     this.faults.forEach((line, place) => line.show(told[place]));
-    [this.id, this.key][told.findIndex(Boolean)]?.focus();
-    return told.some(Boolean) ? null : deployed(id, key);
+    this.#keys.set(id, key);
+    if (!told.some(Boolean)) return this.of(id);
+    byId("place").open = true;
+    this.inputs[told.findIndex(Boolean)].focus();
+    return null;
   }
 
-  #changed() {
+  /** The endpoint of a job: its key is the one typed for it last. @param {string | null} id  null: this machine */
+  of(id) {
+    return id === null ? here() : deployed(id, () => this.#keys.get(id) ?? "");
+  }
+
+  /** Choose the endpoint of an old job, and ask for its key. */
+  choose(id) {
+    byId("place-remote").checked = byId("place").open = true;
+    byId("remote-id").value = id;
+    this.#show();
+  }
+
+  #show() {
     byId("remote-part").hidden = !this.#remote;
+    byId("place-name").textContent = this.#remote ? `RunPod ${this.#typed[0]}` : "this machine";
     byId("preview-note").classList.toggle("elsewhere", this.#remote);
     byId("remote-state").textContent = "";
     for (const line of this.faults) line.show("");
@@ -42,12 +67,12 @@ export class Place {
   async #check() {
     const endpoint = this.endpoint(), told = byId("remote-state");
     if (!endpoint) return;
-    told.textContent = "Asking …";
+    told.textContent = "Connecting …";
     try {
       const { workers, jobs } = await endpoint.health();
-      told.textContent = `It answers: ${workers.ready ?? 0} workers ready, ${workers.running ?? 0} of them busy, ${jobs.inQueue ?? 0} jobs waiting.`;
+      told.textContent = `Connected: ${workers.ready ?? 0} workers ready, ${workers.running ?? 0} busy, ${jobs.inQueue ?? 0} jobs waiting.`;
     } catch (failed) {
-      told.textContent = `No: ${failed.message}.`;
+      told.textContent = `Not connected: ${failed.message}.`;
     }
   }
 }

@@ -1,28 +1,32 @@
 /** The API reference, made from /openapi.json. */
 
 import { curl } from "./code.js";
-import { byId, element, humanise } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { here } from "./endpoint.js";
 import { fieldsOf, kind, limits, loadDescription } from "./schema.js";
+import { humanise } from "./words.js";
 
 const EXAMPLE = { prompt: "the rocket lifts off, smoke billowing over the water", resolution: "480p", num_frames: 9 };
-const GROUPS = { client: "Calls for clients", worker: "Calls for workers" };
 /** The worker's schemas, and when they are met. */
-const MODELS = [
-  ["Input", "What input of /run and /runsync holds."],
-  ["Answer", "The output of a job that went well."],
-  ["File", "An entry of the answer's outputs."],
-  ["Progress", "The output of a job that runs."],
-  ["Failure", "The output of a job that failed, beside its error."],
-];
+const MODELS = {
+  Input: "What input of /run and /runsync holds.",
+  Answer: "The output of a job that succeeded.",
+  File: "An entry of the answer's outputs.",
+  Progress: "The output of a job that is running.",
+  Failure: "The output of a job that failed, beside its error.",
+};
 
 async function start() {
   const description = await loadDescription();
   const { schemas } = description.components;
   byId("about").textContent = plain(description.info.description);
-  const models = MODELS.filter(([name]) => schemas[name]).map(([name, about]) => section(name, [hint(about), table(name, schemas)]));
-  const groups = Object.entries(GROUPS).map(([tag, title]) => section(title, routes(title, description.paths, tag)));
-  const parts = [section("A request", example()), ...groups.slice(0, 1), ...models, ...groups.slice(1)];
+  const models = Object.keys(MODELS).filter((name) => schemas[name]);
+  const parts = [
+    section("A request", ...example()),
+    section("Calls for clients", routes("Calls for clients", description.paths, "client")),
+    ...models.map((name) => section(name, hint(MODELS[name]), table(name, schemas))),
+    section("Calls for workers", routes("Calls for workers", description.paths, "worker")),
+  ];
   byId("reference").append(...parts);
   byId("contents").append(...parts.map((part) => element("a", { href: `#${part.id}` }, part.firstChild.textContent)));
   document.getElementById(location.hash.slice(1))?.scrollIntoView();
@@ -32,14 +36,14 @@ function example() {
   const { base, id, local } = here();
   const text = curl({ base, id, local, input: EXAMPLE, file: "examples/rocket.jpg" });
   return [
-    hint("It runs in the repository's folder and leaves the job's report in answer.json. The page shows each of its own requests like this, and in Python and JavaScript."),
+    hint("Run it in the repository's folder. The job's report is in answer.json then. The page shows each of its requests like this, and in Python and JavaScript."),
     element("pre", { tabIndex: 0 }, element("code", {}, text)),
   ];
 }
 
-function section(title, children) {
+function section(title, ...children) {
   const id = title.toLowerCase().replaceAll(" ", "-");
-  return element("section", { id, className: "card", "aria-labelledby": `${id}-title` }, element("h2", { id: `${id}-title` }, title), ...children);
+  return element("section", { id, "aria-labelledby": `${id}-title` }, element("h2", { id: `${id}-title` }, title), ...children);
 }
 
 function routes(title, paths, tag) {
@@ -47,7 +51,7 @@ function routes(title, paths, tag) {
     Object.entries(calls).filter(([, call]) => call.tags?.includes(tag)).map(([method, call]) => [method.toUpperCase(), path, call]),
   );
   const rows = found.map(([method, path, call]) => [element("code", {}, `${method} ${path}`), `${plain(call.description ?? call.summary)} ${queryOf(call)}`]);
-  return [grid(title, ["call", "what it does"], rows)];
+  return grid(title, ["call", "what it does"], rows);
 }
 
 function queryOf(call) {
@@ -83,5 +87,5 @@ function hint(text) {
 }
 
 start().catch(() => {
-  byId("trouble").textContent = "The server does not answer. Load the page again once it runs.";
+  byId("trouble").textContent = "The server does not answer. Reload this page once it runs.";
 });

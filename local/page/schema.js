@@ -1,16 +1,9 @@
 /** The worker's schemas, as /openapi.json has them. */
 
 /**
- * @typedef {object} Field  one field of a job's input
- * @property {string} name
- * @property {string} type  "string", "integer", "number", "object", "array"
- * @property {string[]} choices  empty: it has none
- * @property {any} default  null: it has none
- * @property {string} description
- * @property {number} [minimum]
- * @property {number} [maximum]
- * @property {number} [multipleOf]
- * @property {number} [maxLength]
+ * @typedef {object} Field  one field of a job's input: its JSON Schema, with what follows in any case
+ * @property {string} name @property {string} type  "string", "integer", "number", "object", "array"
+ * @property {string[]} choices  empty: it has none @property {any} default  null: it has none @property {string} description
  */
 
 /** /openapi.json; numbers that JavaScript would round stay text. */
@@ -19,7 +12,7 @@ export async function loadDescription() {
   return JSON.parse((await answer.text()).replace(/("maximum":\s*)(\d{16,})/g, '$1"$2"'));
 }
 
-/** @returns {Field[]} the fields of the job's input, in the worker's order; empty: the server tells none */
+/** @returns {Field[]} the fields of the job's input, in the worker's order; empty: the server has no such schema */
 export function inputFields(schemas) {
   return schemas.Input ? fieldsOf(schemas, schemas.Input) : [];
 }
@@ -38,13 +31,8 @@ export function resolve(schemas, schema) {
 /** A property with what its one alternative beside null says. */
 function flatten(schemas, property) {
   const options = (property.anyOf ?? [property]).map((option) => resolve(schemas, option));
-  const schema = { ...options.find((option) => option.type !== "null"), ...property };
-  return {
-    ...schema,
-    choices: schema.enum ?? (schema.const === undefined ? [] : [schema.const]),
-    default: property.default ?? null,
-    description: property.description ?? "",
-  };
+  const schema = { default: null, description: "", ...options.find((option) => option.type !== "null"), ...property };
+  return { ...schema, choices: schema.enum ?? (schema.const === undefined ? [] : [schema.const]) };
 }
 
 /** What a field is: its type, and that of what it holds. */
@@ -56,30 +44,28 @@ export function kind(field) {
 /** What a field takes, in words. */
 export function limits(field) {
   if (field.choices.length) return field.choices.join(", ");
-  if (field.minimum === undefined && field.maximum === undefined) {
-    return field.maxLength ? `at most ${field.maxLength} characters` : "";
-  }
-  const from = field.minimum ?? "any", to = field.maximum ?? "any";
-  if (field.maximum === undefined) return `from ${from}`;
-  return field.multipleOf ? `multiples of ${field.multipleOf}, ${from} to ${to}` : `${from} to ${to}`;
+  const { minimum: from, maximum: to, multipleOf, maxLength } = field;
+  if (from === undefined && to === undefined) return maxLength ? `at most ${maxLength} characters` : "";
+  if (to === undefined) return `from ${from}`;
+  return `${multipleOf ? `multiples of ${multipleOf}, ` : ""}${from ?? "any"} to ${to}`;
 }
 
 /**
- * What is wrong with a field's text, as far as the schema tells; the worker has the last word.
+ * What is wrong with a field's text, as far as the schema says; the worker has the last word.
  * @param {Field} field @param {string} text @returns {string} empty: nothing
  */
 export function fault(field, text) {
   if (field.type === "string") {
     return text.length > field.maxLength ? `must be at most ${field.maxLength} characters, got ${text.length}` : "";
   }
-  if (text === "") return "";
+  if (!text.trim()) return "";
   const whole = field.type === "integer";
   const fits = whole ? /^\s*[+-]?\d+\s*$/.test(text) : Number.isFinite(Number(text));
   const inside = fits && Number(text) >= (field.minimum ?? -Infinity) && Number(text) <= (field.maximum ?? Infinity);
   const stepped = !field.multipleOf || Number(text) % field.multipleOf === 0;
   if (inside && stepped) return "";
-  const kind = field.multipleOf ? `a multiple of ${field.multipleOf}` : whole ? "a whole number" : "a number";
-  return `must be ${kind} from ${field.minimum} to ${field.maximum}, got ${text.slice(0, 40)}`;
+  const wanted = field.multipleOf ? `a multiple of ${field.multipleOf}` : whole ? "a whole number" : "a number";
+  return `must be ${wanted} from ${field.minimum} to ${field.maximum}, got ${text.slice(0, 40)}`;
 }
 
 /** A field's text as JSON has it: a number, or its text where JavaScript's numbers would not hold it. */

@@ -1,20 +1,26 @@
-/** The clip's size for a picture: worker/request.py's choice, shown before the job is sent. */
+/** A clip's size for an image, as the worker chooses it, and what its sampling costs: shown before the job is sent. */
 
-const TRAINED = {
-  "480p": [[848, 480], [720, 544], [768, 512], [640, 640]],
-  "720p": [[1280, 720], [1104, 832], [1168, 784], [960, 960], [1456, 624]],
-};
+/** Tokens of the text, and the operations for each token in linear layers and attention: 54 blocks of width 2048. */
+const TEXT = 929, LINEAR = 5.42e9, ATTENTION = 4 * 54 * 2048;
 
-/** @returns {[number, number]} the trained size whose aspect is nearest to the picture's; null for another resolution */
-export function trainedSize(resolution, width, height) {
-  const sizes = TRAINED[resolution]?.flatMap(([long, short]) => [[long, short], [short, long]]);
-  if (!sizes) return null;
+/**
+ * @param {[number, number][]} trained  a resolution's sizes, as landscape
+ * @returns {[number, number]} the one, as it is or upright, whose shape is nearest to the image's
+ */
+export function nearestSize(trained, width, height) {
+  const sizes = trained.flatMap(([long, short]) => [[long, short], [short, long]]);
   const distance = ([w, h]) => Math.abs(Math.log((w * height) / (h * width)));
   return sizes.reduce((best, size) => (distance(size) < distance(best) ? size : best));
 }
 
-/** The share of a picture that a centre crop to the clip's aspect loses. */
+/** The share of an image that a center crop to the clip's shape loses. */
 export function lostByCrop(width, height, clipWidth, clipHeight) {
   const ratio = (width * clipHeight) / (height * clipWidth);
   return 1 - Math.min(ratio, 1 / ratio);
+}
+
+/** Floating-point operations of a step. A token is 16 × 16 pixels of four frames; the first frame has its own. */
+export function stepCost([width, height], frames) {
+  const tokens = TEXT + (width / 16) * (height / 16) * (Math.floor((frames + 2) / 4) + 1);
+  return tokens * (LINEAR + ATTENTION * tokens);
 }

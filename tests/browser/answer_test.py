@@ -22,7 +22,7 @@ from tests.javascript_modules import javascript_modules
 from tests.pages import ROOT
 from tests.worker_process import Worker
 from worker import config
-from worker.input.request import Request, parse
+from worker.input.request import TRAINED_SIZES, Request, parse
 
 AWKWARD = 'a "quoted" $HOME `id` \\ it\'s\nnext line, Möwe 🚀'
 PICTURE = "it's a rocket.jpg"
@@ -44,15 +44,13 @@ def told(worker: Worker, browser: Browser, tmp_path_factory: pytest.TempPathFact
     picture = tmp_path_factory.mktemp("picture") / PICTURE
     picture.symlink_to(ROOT / "examples/rocket.jpg")
     person.arrived().choose(picture)
+    person.size("480p")
     person.write(prompt=AWKWARD, num_frames=5, steps=2, seed=2**64 - 1, negative_prompt="$(touch harm)")
     person.send()
-    card = person.newest(1)
+    card = person.card(1)
     card.expect_state("Done")
-    card.node.get_by_text("This request as code").click()
-    texts = {}
-    for language in ("curl", "Python", "JavaScript"):
-        card.node.get_by_role("tab", name=language).click()
-        texts[language] = card.node.get_by_role("tabpanel").inner_text()
+    card.unfold("This request as code")
+    texts = {language: card.code(language) for language in ("curl", "Python", "JavaScript")}
     person.page.close()
     return texts
 
@@ -88,13 +86,14 @@ def test_the_request_as_code_sends_what_the_page_sent(visit: Callable[..., Perso
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     with platform.start(**SHOWN) as endpoint:
         card = visit(endpoint.url).arrived().make(prompt=AWKWARD, negative_prompt="$(touch harm)")
-        card.button("Show").click()
-        card.node.get_by_text("This request as code").click()
-        curl = card.node.get_by_role("tabpanel").inner_text().replace("wait=300000", "wait=1000")
+        sent = answer(endpoint, "done")
+        card.expect_state("Done")
+        card.node.get_by_text("This request as code").click()  # details of an unknown answer are unfolded
+        curl = card.code("curl").replace("wait=300000", "wait=1000")
         subprocess.run(["bash", "-euc", curl], cwd=tmp_path, timeout=30, check=True)
-        sent = [take(endpoint)["input"] for _ in range(2)]
-    assert sent[0] == sent[1]
-    assert sent[0]["prompt"] == AWKWARD
+        again = take(endpoint)["input"]
+    assert sent == again
+    assert sent["prompt"] == AWKWARD
 
 
 def take(endpoint: Endpoint) -> dict[str, Any]:
@@ -104,11 +103,13 @@ def take(endpoint: Endpoint) -> dict[str, Any]:
     return job
 
 
-def answer(endpoint: Endpoint, output: object) -> None:
-    """As a worker: take the next job and answer it."""
-    url = endpoint.worker_environ("played")["RUNPOD_WEBHOOK_POST_OUTPUT"]
-    url = url.replace("$RUNPOD_POD_ID", "played").replace("$ID", take(endpoint)["id"])
+def answer(endpoint: Endpoint, output: object) -> dict[str, Any]:
+    """As a worker: take the next job and answer it; its input."""
+    url, job = endpoint.worker_environ("played")["RUNPOD_WEBHOOK_POST_OUTPUT"], take(endpoint)
+    url = url.replace("$RUNPOD_POD_ID", "played").replace("$ID", job["id"])
     assert requests.post(url, json={"output": output}, timeout=20).ok
+    job_input: dict[str, Any] = job["input"]
+    return job_input
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +131,8 @@ def card_of(unserved: Endpoint, visit: Callable[..., Person]) -> Callable[[objec
             person.make()
         else:
             person.send()
-        person.newest(number)
-        answer(unserved, output)
         card = person.card(number)
+        answer(unserved, output)
         card.expect_state("Done")
         return card
 
@@ -143,12 +143,13 @@ def test_files_outside_the_reply_are_told_with_their_place(card_of: Callable[[ob
     web, other = "https://bucket.example.org/good.png?signed", "javascript:alert(1)"
     urls = [{**STILL, "filename": name, "encoding": "url", "data": url} for name, url in (("a", web), ("b", other))]
     card = card_of({**ANSWER, "outputs": urls})
-    card.node.get_by_text("Where the files are (2)").click()
+    card.unfold()
     expect(card.node.get_by_role("link", name="a", exact=True)).to_have_attribute("href", web)
     card.expect_to_say("b: its URL cannot be used")
     expect(card.node.locator("[href^=javascript]")).to_have_count(0)
 
     card = card_of({**ANSWER, "outputs": [ON_VOLUME]})
+    card.unfold()
     card.expect_to_say(f"{ON_VOLUME['path']}, or s3://vol/outputs/1/frame.png at https://s3.example.org")
 
 
@@ -157,14 +158,16 @@ def test_an_image_that_stands_in_images_only_is_shown_and_given_back_with_its_jo
 ) -> None:
     images = [{"filename": STILL["filename"], "type": "base64", "data": drawn(32, 16)}]
     card = card_of({**ANSWER, "outputs": [{**STILL, "encoding": "images"}], "images": images})
-    page, shown = card.node.page, card.node.locator(".scrubber img")
+    page, shown = card.node.page, card.node.locator(".screen img")
     assert shown.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [32, 16]
-    urls = [image.get_attribute("src") for image in (shown, card.node.locator(".thumb"))]
+    urls = [image.get_attribute("src") for image in (shown, page.locator("#image-preview"))]
     loads = """url => new Promise(end => {
         Object.assign(new Image(), {src: url, onload: () => end(true), onerror: () => end(false)});
     })"""
     assert [page.evaluate(loads, url) for url in urls] == [True, True]
-    card.button("Remove").click()
+    card.unfold()
+    card.button("Remove from this page").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
     assert [page.evaluate(loads, url) for url in urls] == [False, False]
 
 
@@ -174,7 +177,7 @@ def test_an_answer_of_another_worker_is_shown_as_it_is(card_of: Callable[[object
         ([1], "[\n  1\n]"),
         ({"of": "another"}, '{\n  "of": "another"\n}'),
     ):
-        expect(card_of(output).node.locator(".body > pre")).to_have_text(shown)
+        expect(card_of(output).node.locator(".more > pre")).to_have_text(shown)
 
 
 def test_a_field_that_the_schema_gains_is_offered_and_sent(visit: Callable[..., Person]) -> None:
@@ -189,22 +192,22 @@ def test_a_field_that_the_schema_gains_is_offered_and_sent(visit: Callable[..., 
         sent = take(endpoint)["input"]
         person.write(mood="calm", tempo="")
         person.send()
-        person.newest(2)
+        person.card(2)
         again = take(endpoint)["input"]
     assert (sent["mood"], sent["tempo"]) == ("wild", "slow")
-    assert set(again) == {"image", "prompt", "num_frames", "steps", "resolution"}
+    assert set(again) == {"image", "prompt", "preset", "num_frames", "steps", "resolution"}
 
 
 def test_the_size_shown_is_the_size_that_the_worker_takes(unserved: Endpoint, visit: Callable[..., Person]) -> None:
     person = visit(unserved.url)
     sides = (17, 480, 683, 720, 1024, 1999)
-    pictures = [(resolution, width, height) for resolution in ("480p", "720p") for width in sides for height in sides]
-    script = """async ([pictures]) => {
-        const {trainedSize} = await import('/page/size.js');
-        return pictures.map(([resolution, width, height]) => trainedSize(resolution, width, height));
+    images = [(resolution, width, height) for resolution in TRAINED_SIZES for width in sides for height in sides]
+    script = """async ([images, trained]) => {
+        const {nearestSize} = await import('/page/size.js');
+        return images.map(([resolution, width, height]) => nearestSize(trained[resolution], width, height));
     }"""
-    found = person.ask(script, pictures)
-    for (resolution, width, height), size in zip(pictures, found, strict=True):
+    found = person.ask(script, images, SHOWN["schemas"]["Request"]["properties"]["resolution"]["x-sizes"])
+    for (resolution, width, height), size in zip(images, found, strict=True):
         assert (
             tuple(size)
             == parse({"image": "x", "prompt": "x", "resolution": resolution}, config.read({}))

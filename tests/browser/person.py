@@ -13,7 +13,7 @@ SHOWN: dict[str, Any] = {"schemas": schemas.components(config.read({})), "previe
 
 
 class Card:
-    """A job in the history."""
+    """A job on the stage."""
 
     def __init__(self, node: Locator) -> None:
         self.node = node
@@ -27,6 +27,16 @@ class Card:
     def expect_to_say(self, text: str) -> None:
         expect(self.node).to_contain_text(text, timeout=60_000)
 
+    def unfold(self, *summaries: str) -> None:
+        for summary in ("Details", *summaries):
+            self.node.get_by_text(summary, exact=True).click()
+
+    def code(self, language: str) -> str:
+        """The request in a language; Details are unfolded, and the request as code."""
+        self.node.get_by_text(language, exact=True).click()
+        program = self.node.locator("details", has=self.node.page.get_by_text(language, exact=True)).last
+        return program.locator("pre").inner_text()
+
 
 class Person:
     """Somebody at the page."""
@@ -39,11 +49,11 @@ class Person:
         return self
 
     def use_sample(self) -> None:
-        self.page.get_by_role("button", name="Use the sample picture").click()
-        expect(self.page.locator("#picture-name")).to_contain_text("640 × 427")
+        self.page.get_by_role("button", name="Use the sample image").click()
+        expect(self.page.locator("#image-name")).to_contain_text("640 × 427")
 
     def choose(self, picture: Path) -> None:
-        self.page.get_by_label("Choose a picture").set_input_files(picture)
+        self.page.get_by_label("Choose an image").set_input_files(picture)
 
     def write(self, **fields: object) -> None:
         """Fill or choose fields by their names in the job's input."""
@@ -59,27 +69,33 @@ class Person:
     def field(self, name: str) -> Locator:
         return self.page.locator(f"#field-{name}")
 
+    def size(self, name: str) -> None:
+        self.page.get_by_role("radio", name=name, exact=True).check()
+
     def send(self) -> None:
         self.page.get_by_role("button", name=SEND).click()
 
     def make(self, **fields: object) -> Card:
-        """Send a small job with the sample picture; its card."""
+        """Send a small job with the sample image; its card."""
         self.use_sample()
+        self.size("480p")
         self.write(**{"prompt": "it moves", "num_frames": 5, "steps": 2, **fields})
         self.send()
-        return self.newest(1)
-
-    def newest(self, jobs: int) -> Card:
-        """The newest card, once there are so many."""
-        cards = self.page.get_by_role("article")
-        expect(cards).to_have_count(jobs)
-        return Card(cards.first)
+        return self.card(1)
 
     def card(self, number: int) -> Card:
-        return Card(self.page.get_by_role("article", name=f"Job {number} "))
+        """The card of the clip with that number, brought back from the reel if need be."""
+        card = Card(self.page.locator("article", has=self.page.locator("h3", has_text=f"Clip {number} ")))
+        expect(card.node).to_be_attached()
+        if not card.node.is_visible():
+            self.page.locator("#reel").get_by_role("button", name=f"Clip {number}").click()
+        return card
+
+    def expect_nothing_sent(self) -> None:
+        expect(self.page.locator("article")).to_have_count(0)
 
     def expect_fault(self, field: Locator, text: str) -> None:
-        """The field is marked, has the focus, and its description has the fault."""
+        """The field is marked, has the focus, and its description has the fault; so does the summary."""
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(field).to_be_focused()
         described = (field.get_attribute("aria-describedby") or "").split()

@@ -30,39 +30,41 @@ def tab_to(page: Page, name: str) -> None:
         page.keyboard.press("Tab")
         focused = page.locator(":focus")
         if focused.count() and focused.evaluate(label).strip() == name:
-            assert focused.evaluate("node => getComputedStyle(node.closest('.zone') ?? node).outlineStyle") == "solid"
+            assert (
+                focused.evaluate("node => getComputedStyle(node.closest('.zone, .choice') ?? node).outlineStyle")
+                == "solid"
+            )
             return
     raise AssertionError(f"Tab never reached {name!r}")
 
 
 def test_a_clip_is_made_cancelled_and_made_again_by_keyboard_alone(person: Person) -> None:
     keyboard = person.page.keyboard
-    tab_to(person.page, "Use the sample picture")
+    tab_to(person.page, "Use the sample image")
     keyboard.press("Enter")
-    expect(person.page.locator("#picture-name")).to_contain_text("640 × 427")
+    expect(person.page.locator("#image-name")).to_contain_text("640 × 427")
     tab_to(person.page, "Prompt")
     keyboard.type("it moves")
-    tab_to(person.page, "480p")
-    keyboard.press("ArrowRight")
+    tab_to(person.page, "720p")
     keyboard.press("ArrowLeft")
-    tab_to(person.page, "Frames")
-    keyboard.type("5")
+    tab_to(person.page, "More settings")
+    keyboard.press("Enter")
     tab_to(person.page, "Steps")
     keyboard.type("100")
-    tab_to(person.page, "Generate")
+    tab_to(person.page, "Generate Ctrl+Enter")
     keyboard.press("Enter")
-    card = person.newest(1)
+    card = person.card(1)
     card.expect_state("Running")
     tab_to(person.page, "Cancel")
     keyboard.press("Enter")
     card.expect_state("Cancelled")
-    expect(card.button("Show")).to_be_focused()  # not lost with the button that is gone
-    tab_to(person.page, "Use these settings")
+    expect(card.button("Rerun")).to_be_focused()  # not lost with the button that is gone
+    tab_to(person.page, "Edit settings")
     keyboard.press("Enter")
-    tab_to(person.page, "Prompt")
+    expect(person.field("prompt")).to_be_focused()
     keyboard.press("Control+Enter")
-    person.newest(2).expect_state("Running")
-    person.newest(2).button("Cancel").click()
+    person.card(2).expect_state("Running")
+    person.card(2).button("Cancel").click()
 
 
 def test_a_screen_reader_hears_each_change_and_each_quarter_and_no_more(person: Person) -> None:
@@ -72,11 +74,11 @@ def test_a_screen_reader_hears_each_change_and_each_quarter_and_no_more(person: 
         new MutationObserver(() => heard.push(news.textContent)).observe(news, {childList: true});
     }""")
     person.make(steps=100).expect_state("Done")
-    expect(person.page.locator("#news")).to_have_text("Job 1 is done")
+    expect(person.page.locator("#news")).to_have_text("Clip 1 is done")
     heard = person.page.evaluate("heard")
-    assert heard[0] == "Job 1 is sent"
-    assert set(heard) <= {"Job 1 is sent", "Job 1 waits", "Job 1 runs", "Job 1 is done"} | {
-        f"Job 1 is at {percent} %" for percent in (25, 50, 75)
+    assert heard[0] == "Clip 1 sent"
+    assert set(heard) <= {"Clip 1 sent", "Clip 1 is waiting", "Clip 1 is running", "Clip 1 is done"} | {
+        f"Clip 1 is at {percent}%" for percent in (25, 50, 75)
     }
     assert len(heard) == len(set(heard)) > 2
 
@@ -89,7 +91,7 @@ def test_axe_finds_nothing_in_light_or_dark(worker: Worker, visit: Callable[...,
         person.arrived().make(delivery="volume").expect_state("Failed")
         person.write(delivery="auto")
         person.send()
-        person.newest(2).expect_state("Done")
+        person.card(2).expect_state("Done")
         person.page.evaluate("document.querySelectorAll('details').forEach(part => (part.open = true))")
     else:
         expect(person.page.get_by_role("heading", name="Input")).to_be_visible()
@@ -108,18 +110,41 @@ def faults_of(page: Page, *rules: str) -> list[tuple[str, list[str]]]:
     return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]]
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720), (390, 844)])
+def test_generate_is_in_reach_and_the_clip_in_sight(
+    worker: Worker, visit: Callable[..., Person], width: int, height: int
+) -> None:
+    person = visit(worker.endpoint.url, viewport={"width": width, "height": height}).arrived()
+    generate = person.page.get_by_role("button", name="Generate")
+    person.use_sample()
+    expect(generate).to_be_in_viewport(ratio=1)
+    person.page.get_by_text("More settings").click()
+    person.write(num_frames=5, steps=2)
+    expect(generate).to_be_in_viewport(ratio=1)
+    person.send()
+    card = person.card(1)
+    card.expect_state("Done")
+    for shown in (
+        card.node.locator("video"),
+        card.node.locator(".strip"),
+        card.node.get_by_role("link", name="Save clip"),
+    ):
+        expect(shown).to_be_in_viewport(ratio=1)
+
+
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_a_phone_scrolls_down_only_even_with_texts_as_long_as_german_ones(
     worker: Worker, visit: Callable[..., Person], path: str
 ) -> None:
     person = visit(worker.endpoint.url + path, viewport=PHONE, has_touch=True, is_mobile=True)
     if path == "/":
-        person.arrived().page.get_by_label("A RunPod endpoint").check()
+        person.arrived().page.get_by_text("Runs on").click()
+        person.page.get_by_label("A RunPod endpoint").check()
         person.page.get_by_label("This machine").check()
         card = person.make(prompt="Donaudampfschifffahrtsgesellschaftskapitänsmütze" * 3)
         card.expect_state("Done")
-        card.node.get_by_text("This request as code").click()
-        person.page.get_by_text("width × height").click()
+        card.unfold("This request as code", "Python")
+        person.size("Custom")
     else:
         expect(person.page.get_by_role("heading", name="Input")).to_be_visible()
     for change in ("() => {}", LONGER):

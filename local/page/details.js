@@ -1,0 +1,73 @@
+/** What a finished job's card folds away: numbers, files that lie elsewhere, everything as a ZIP, the request as code. */
+
+import { codeOf } from "./code_view.js";
+import { button, element, save } from "./dom.js";
+import { humanise } from "./words.js";
+import { zip } from "./zip.js";
+
+/** @param {import("./job.js").Job} job @param {{useSeed: (seed: string) => void, remove: () => void}} acts */
+export function detailsOf(job, acts) {
+  const { files, output } = job, unknown = output && !Array.isArray(output.outputs);
+  return element(
+    "details",
+    { className: "more", open: Boolean(unknown) },
+    element("summary", {}, "Details"),
+    element("p", {}, job.input.prompt ?? "", job.endpoint.local ? "" : ` Ran on RunPod endpoint ${job.endpoint.id}.`),
+    unknown ? element("pre", {}, JSON.stringify(output, null, 2)) : null,
+    output && !unknown ? numbers(job, acts.useSeed) : null,
+    elsewhere(files),
+    codeOf(job),
+    element("div", { className: "actions" }, files.some((file) => file.blob) ? archive(job) : null, button("Remove from this page", acts.remove, { className: "small" })),
+  );
+}
+
+function archive(job) {
+  const told = element("span", { className: "hint", role: "status" });
+  const act = button("Save everything (.zip)", async () => {
+    told.textContent = "Packing …";
+    const files = job.files.filter((file) => file.blob);
+    save(await zip([...files, { name: "job.json", blob: record(job) }]), `clip-${job.number}.zip`);
+    told.textContent = "";
+  }, { className: "small" });
+  return element("span", {}, act, told);
+}
+
+/** What was asked for and what came back, less the files' contents. */
+function record({ id, input, image, output }) {
+  return new Blob([JSON.stringify({ id, input, image: image?.name ?? null, output }, null, 2)], { type: "application/json" });
+}
+
+/** Files that did not come in the reply: where they are. */
+function elsewhere(files) {
+  const away = files.filter((file) => !file.blob);
+  if (!away.length) return null;
+  const told = away.some((file) => file.place)
+    ? "These files are on the endpoint's network volume. Copy them with RunPod's S3 API (aws s3 cp) and your account's S3 keys."
+    : "These files are in a bucket, and their links may expire. The ZIP contains only files that came in the reply.";
+  const items = away.map((file) => {
+    if (!file.url) return element("li", {}, `${file.name}: ${file.place || "its URL cannot be used"}`);
+    return element("li", {}, element("a", { href: file.url, target: "_blank", rel: "noopener noreferrer" }, file.name));
+  });
+  return element("div", {}, element("h4", {}, `Files (${away.length})`), element("p", {}, told), element("ul", {}, ...items));
+}
+
+function numbers(job, useSeed) {
+  const { output } = job;
+  // As it was sent, where JavaScript's numbers would have rounded what came back.
+  const seed = String(job.input.seed ?? output.seed ?? "");
+  const rows = [
+    ["Seed", seed && element("span", {}, `${seed} `, button("Use this seed", () => useSeed(seed), { className: "small" }))],
+    ["Size", output.width && `${output.width} × ${output.height}`],
+    ["Frames", output.num_frames && `${output.num_frames} at ${output.fps} per second`],
+    ["Settings", output.settings && madeWith(output.settings)],
+    ["Total time", `${job.elapsed.toFixed(1)} s`],
+    ["Worker's time", Object.entries(output.timings ?? {}).map(([part, seconds]) => `${part} ${seconds} s`).join(", ")],
+  ];
+  const body = rows.filter(([, value]) => value).map(([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)));
+  return element("table", {}, element("tbody", {}, ...body));
+}
+
+function madeWith({ preset, steps, cfg, shift, fit, upscale, options }) {
+  const parts = [humanise(preset), `${steps} steps`, `guidance ${cfg}`, `shift ${shift}`, fit, upscale && `upscaled to ${upscale}`, ...options];
+  return parts.filter(Boolean).join(", ");
+}

@@ -1,0 +1,71 @@
+/** The form's part for the preset: each with its steps, its size, and its time beside the default's. */
+
+import { byId, element, radio } from "./dom.js";
+import { FaultLine } from "./fields.js";
+import { stepCost } from "./size.js";
+import { humanise } from "./words.js";
+
+const QUALITY = {
+  fast: "For drafts: a faster model, with less detail.",
+  balanced: "More detail, at fewer steps than its authors require.",
+  quality: "Best: the number of steps that its authors require.",
+};
+
+export class PresetPart {
+  /** @param {import("./schema.js").Field} field  with "x-presets": the worker's values, by name @param {() => void} changed */
+  constructor(field, changed) {
+    this.field = field;
+    this.name = field.name;
+    this.presets = field["x-presets"] ?? {};
+    this.times = new Map();
+    const steps = (name) => this.presets[name]?.steps ?? 0;
+    for (const name of [...field.choices].sort((one, other) => steps(one) - steps(other))) {
+      const about = [this.presets[name]?.resolution, steps(name) && `${steps(name)} steps`].filter(Boolean).join(", ");
+      this.times.set(name, element("small"));
+      byId("presets").append(radio("preset", name, element("span", {}, element("b", {}, humanise(name)), element("small", {}, about), this.times.get(name))));
+    }
+    this.faults = new FaultLine(byId(`preset-${field.choices[0]}`));
+    byId("preset-part").append(this.faults.node);
+    byId("preset-part").addEventListener("change", changed);
+    this.reset();
+  }
+
+  get value() {
+    return document.querySelector('input[name="preset"]:checked').value;
+  }
+
+  set text(name) {
+    if (this.times.has(name)) byId(`preset-${name}`).checked = true;
+  }
+
+  reset() {
+    this.text = this.field.default ?? this.field.choices[0];
+  }
+
+  /** The worker's values for the chosen one: steps, cfg, shift, resolution. */
+  get chosen() {
+    return this.presets[this.value] ?? {};
+  }
+
+  /** Say what each costs, in times of the default's. @param {(resolution: string) => [number, number]} sizeOf */
+  compare(sizeOf, frames) {
+    byId("preset-note").textContent = QUALITY[this.value] ?? this.field.description;
+    const cost = ({ steps, resolution }) => steps * stepCost(sizeOf(resolution), frames), base = this.presets[this.field.default];
+    for (const [name, node] of base && frames > 0 ? this.times : []) node.textContent = inTimes(cost(this.presets[name]) / cost(base));
+  }
+
+  fault() {
+    return "";
+  }
+
+  /** @param {string} text */
+  show(text) {
+    this.faults.show(text);
+  }
+}
+
+/** How long it takes beside the default: by its arithmetic, which is what a GPU is busy with. */
+function inTimes(ratio) {
+  if (ratio > 1.05) return `${ratio.toFixed(1)}× the time`;
+  return ratio < 0.95 ? `1/${Math.round(1 / ratio)} the time` : "the default";
+}
