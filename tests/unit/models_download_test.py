@@ -36,6 +36,10 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     version: str = "v1"
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of answers other than 200."""
+    refusals: int = 0
+    """So many requests are answered 429."""
     cuts: int = 0
     """So many answers break off in their middle."""
     gone: bool = False
@@ -64,8 +68,12 @@ class Answer(http.server.BaseHTTPRequestHandler):
         state.requests.append((self.command, self.path, self.headers.get("Range", "")))
         state.tokens.add(self.headers.get("Authorization", ""))
         content = state.files.get(name)
-        if content is None or state.status != 200:
-            self.send_error(404 if content is None else state.status)
+        refused, state.refusals = state.refusals > 0, max(state.refusals - 1, 0)
+        if content is None or state.status != 200 or refused:
+            self.send_response(404 if content is None else 429 if refused else state.status)
+            for name, value in {**state.headers, "Content-Length": "0"}.items():
+                self.send_header(name, value)
+            self.end_headers()
             return
         start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if state.ranges else None
         self.send_response(206 if start else 200)
@@ -236,11 +244,33 @@ def test_the_token_is_not_sent_to_other_hosts(environ: dict[str, str], server: S
     assert server.tokens == {""}
 
 
-def test_a_refusal_by_the_hub_says_to_set_the_token(environ: dict[str, str], server: Server) -> None:
-    server.status = 401
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (401, "", r"answers 401: set HF_TOKEN"),
+        (403, "GatedRepo", r"answers 403: accept its terms on the hub, and set HF_TOKEN"),
+        (404, "EntryNotFound", r"answers 404: is the URL right"),
+        (429, "", r"answers 429 \(too many requests\): set HF_TOKEN"),
+    ],
+)
+def test_a_refusal_by_the_hub_is_told_as_what_it_is(
+    environ: dict[str, str], server: Server, status: int, code: str, advice: str
+) -> None:
+    server.status, server.headers = status, {"Retry-After": "0", "X-Error-Code": code}
     places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
-    with pytest.raises(ModelError, match=r"answers 401: set HF_TOKEN"):
+    with pytest.raises(ModelError, match=advice) as caught:
         bring_models({**places, "HF_ENDPOINT": server.url})
+    assert caught.value.message.count("answers") == 1
+
+
+def test_a_server_that_is_asked_too_often_is_asked_again_when_it_says(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    server.refusals, server.headers = 2, {"Retry-After": "1"}
+    started = time.monotonic()
+    bring_models(environ)
+    assert time.monotonic() - started >= 1
+    assert_all_are_whole(tmp_path / "volume", server)
 
 
 def test_a_hub_that_cannot_be_reached_is_told_with_the_cause_and_what_to_do(environ: dict[str, str]) -> None:

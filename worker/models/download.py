@@ -18,13 +18,18 @@ from worker.models.lease import hold
 from worker.models.volume import HubPath, parse_hub_url
 
 TRIES = 5
+MOST_WAIT = 60  # seconds, whatever a server asks for
 TIMEOUT = (10, 60)  # to connect, and between two pieces; seconds
 PIECE = 128 * 2**10  # what a broken transfer loses at most
 log = logging.getLogger("models")
 
 
 class _Broken(Exception):
-    """The transfer broke off; another try may go on where it stopped."""
+    """The transfer broke off; another try, after `wait` seconds, may go on where it stopped."""
+
+    def __init__(self, cause: str, wait: float) -> None:
+        super().__init__(cause)
+        self.wait = wait
 
 
 def fetch(model: ModelFile, target: Path, settings: ModelSettings) -> None:
@@ -84,16 +89,18 @@ def _fetch_from_hub(source: HubPath, staging: Path, settings: ModelSettings) -> 
             token=settings.token or False,
             endpoint=settings.hub,
         )
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        raise ModelError(f"{settings.hub} answers {status}{_advise(status)}") from error
     except OSError as error:
         if error.errno:
             raise
-        # What the hub's client makes of it speaks of its cache; the cause is the network's.
-        cause = type(error.__cause__ or error).__name__
+        # What the hub's client makes of it speaks of its cache; the cause is the hub's answer, or the network's.
+        cause = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
+        if isinstance(cause, HfHubHTTPError):
+            status, gated = cause.response.status_code, cause.response.headers.get("X-Error-Code") == "GatedRepo"
+            advice = ": accept its terms on the hub, and set HF_TOKEN" if gated else _advise(status)
+            raise ModelError(f"{settings.hub} answers {status}{advice}") from error
+        kind = type(error.__cause__ or error).__name__
         raise ModelError(
-            f"{settings.hub} cannot be reached ({cause}): check the network, or put the file on the volume"
+            f"{settings.hub} cannot be reached ({kind}): check the network, or put the file on the volume"
         ) from error
     return Path(path)
 
@@ -107,15 +114,17 @@ def _fetch_url(model: ModelFile, staging: Path) -> Path:
             return _try_url(model, staging)
         except (_Broken, requests.RequestException) as error:
             failures = 1 if bytes_below(staging) > before else failures + 1
+            answer = str(error) if isinstance(error, _Broken) else ""
             if failures == TRIES:
-                raise ModelError(f"{_host(model.url)} breaks off: {type(error).__name__}") from error
-            log.warning("%s: broke off (%s), trying again", model.name, type(error).__name__)
-            time.sleep(min(0.5 * 2**failures, 10))
+                cause = answer or f"breaks off: {type(error).__name__}"
+                raise ModelError(f"{_host(model.url)} {cause}") from error
+            log.warning("%s: %s, trying again", model.name, answer or f"broke off ({type(error).__name__})")
+            time.sleep((error.wait if isinstance(error, _Broken) else 0) or min(0.5 * 2**failures, 10))
 
 
 def _try_url(model: ModelFile, staging: Path) -> Path:
     with requests.get(model.url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as reply:
-        _check_status(model, reply.status_code)
+        _check_status(model, reply)
         version = reply.headers.get("ETag") or reply.headers.get("Last-Modified") or ""
         part = staging / hashlib.sha256(f"{model.url} {version}".encode()).hexdigest()[:16]
         done = part.stat().st_size if part.exists() else 0
@@ -125,7 +134,7 @@ def _try_url(model: ModelFile, staging: Path) -> Path:
     with requests.get(model.url, stream=True, timeout=TIMEOUT, headers=headers) as reply:
         if reply.status_code == requests.codes.requested_range_not_satisfiable:
             return part  # nothing is missing
-        _check_status(model, reply.status_code)
+        _check_status(model, reply)
         return _write(reply, part, done if reply.status_code == requests.codes.partial_content else 0)
 
 
@@ -139,9 +148,11 @@ def _write(reply: requests.Response, part: Path, offset: int) -> Path:
     return part
 
 
-def _check_status(model: ModelFile, status: int) -> None:
+def _check_status(model: ModelFile, reply: requests.Response) -> None:
+    status = reply.status_code
     if status in {408, 429} or status >= 500:
-        raise _Broken(f"status {status}")
+        asked = reply.headers.get("Retry-After", "")
+        raise _Broken(f"answers {status}{_advise(status)}", min(int(asked), MOST_WAIT) if asked.isdigit() else 0)
     if status >= 400:
         raise ModelError(f"{_host(model.url)} answers {status}{_advise(status)}")
 
@@ -149,6 +160,8 @@ def _check_status(model: ModelFile, status: int) -> None:
 def _advise(status: int) -> str:
     if status in {401, 403}:
         return ": set HF_TOKEN to a token that may read it, or use another URL"
+    if status == 429:
+        return " (too many requests): set HF_TOKEN, whose requests are counted apart, or try again later"
     return ": is the URL right?" if status == 404 else ""
 
 

@@ -45,9 +45,12 @@ def _download(searches: Mapping[ModelFile, volume.Search], settings: ModelSettin
         ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool,
     ):
         running = {model: pool.submit(_fetch, model, target, settings) for model, target in targets.items()}
-        errors = [f"{model.name}: {error}" for model, one in running.items() if (error := one.exception())]
-        if errors:
-            raise ModelError("; ".join(errors))
+        faults: dict[str, list[str]] = {}
+        for model, one in running.items():
+            if error := one.exception():
+                faults.setdefault(str(error), []).append(model.name)
+        if faults:
+            raise ModelError("; ".join(f"{', '.join(names)}: {fault}" for fault, names in faults.items()))
     return {model: one.result() for model, one in running.items()}
 
 
