@@ -61,7 +61,7 @@ def write_tree(folder: Path, options: argparse.Namespace) -> None:
         (folder / name).mkdir(parents=True)
     main = PLAYED.format(boot=options.boot, root=str(ROOT))
     if options.comfyui_dir:
-        main = REAL.format(python=str(options.comfyui_python), main=str(options.comfyui_dir.resolve() / "main.py"))
+        main = REAL.format(python=str(options.python), main=str(options.comfyui_dir.resolve() / "main.py"))
     (folder / "main.py").write_text(main)
 
 
@@ -195,14 +195,14 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--boot", type=float, default=10, help="seconds that the played ComfyUI takes")
     parser.add_argument("--pip", type=float, default=4, help="seconds that stand for git and pip")
     parser.add_argument("--comfyui-dir", type=Path, help="a real ComfyUI instead; it is not written to")
-    parser.add_argument("--comfyui-python", type=Path, help="its Python; default: its .venv/bin/python")
+    parser.add_argument("--python", type=Path, help="its Python; default: its .venv/bin/python")
     parser.add_argument("--comfyui-args", default="", help="as in COMFYUI_ARGS, for example --comfyui-args=--cpu")
     parser.add_argument("--port", type=int, default=8230)
     parser.add_argument("--folder", type=Path, help="where the models are copied to; default: the temporary folder")
     parser.add_argument("--log", action="store_true", help="print the log of builder.sh and handler.py")
     options = parser.parse_args()
-    if options.comfyui_dir and not options.comfyui_python:
-        options.comfyui_python = options.comfyui_dir / ".venv/bin/python"
+    if options.comfyui_dir and not options.python:
+        options.python = options.comfyui_dir / ".venv/bin/python"
     return options
 
 

@@ -1,138 +1,132 @@
-"""The tables of docs/PERFORMANCE.md from the figures of bench/gpu.py: `python -m bench.gpu_report gpu.json`."""
+"""The table of bench/gpu.py's results, in Markdown: `python -m bench.gpu_report gpu.json`."""
 
 import argparse
 import json
+import math
+import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.stages import OTHER, SAMPLERS, STAGES
+from bench import roofline
+from bench.stages import SAMPLERS
 
-STOCK = "stock"
-Run = Mapping[str, Any]
+ATTENTION = re.compile("attention|attn|fmha|flash|sdpa|cudnn.*(sm90|sm100)", re.IGNORECASE)
+COLOR = re.compile("\x1b\\[[0-9;]*m")
+PARTS = {
+    "encode": ("vision", "text", "encode"),
+    "sample": ("sample", "upscale"),
+    "decode": ("decode",),
+    "save": ("save",),
+}
+Row = Mapping[str, Any]
 
 
 def render(results: Mapping[str, Any]) -> str:
-    """The machine and both tables, in Markdown."""
-    good = [run for run in results["runs"] if "error" not in run]
-    parts = [_machine(results, good)]
-    stock = [run for run in good if run["option"] == STOCK]
-    if stock:
-        parts += [_presets(stock), _steps(stock)]
-    if others := [run for run in good if run["option"] != STOCK and _stock_of(run, good)]:
-        parts.append(_options(others, good))
-    parts.append("\n".join(_faults(results["runs"])))
+    """The machine, the table, and what failed."""
+    good = [row for row in results["rows"] if "error" not in row]
+    facts = {**results["machine"], "weights": results["weights"], "peak, TFLOP/s": results["peak"] or "not known"}
+    parts = [_table(["", ""], [[name.replace("_", " "), str(value)] for name, value in facts.items()])]
+    parts.append(f"```bash\n{results['command']}\n```")
+    if good:
+        rows = [_cells(row, _base(row, good), results["peak"]) for row in good]
+        parts.append(_table(list(rows[0]), [list(cells.values()) for cells in rows]))
+    parts.append("\n".join(_faults(results["rows"])))
     return "\n\n".join(part for part in parts if part)
 
 
-def _faults(runs: Sequence[Run]) -> Iterator[str]:
-    """What failed, and what gave frames of one colour, as broken values do."""
-    for run in runs:
-        if "error" in run:
-            yield f"- {run['preset']} with {run['option']} failed: {str(run['error']).splitlines()[0]}"
-        elif run["check"]["deviation"] < 1:
-            yield f"- {run['preset']} with {run['option']} gave frames of one colour: its figures do not count"
+def _base(row: Row, rows: Sequence[Row]) -> Row:
+    """What a row is compared with: the first of its stage."""
+    return next(other for other in rows if other["stage"] == row["stage"])
 
 
-def _machine(results: Mapping[str, Any], good: Sequence[Run]) -> str:
-    facts = {**results["machine"], **(good[0]["versions"] if good else {}), "weights": results["weights"]}
-    rows = [[name.replace("_", " "), str(value)] for name, value in facts.items()]
-    return _table(["", ""], rows) + f"\n\n```bash\n{results['command']}\n```"
+def _cells(row: Row, base: Row, peak: float | None) -> dict[str, str]:
+    cells = {
+        "stage": f"{row['stage']}: {row['name']}",
+        "clip": f"{'x'.join(map(str, row['clip_size']))}, {row['frames']} frames, {row['steps']} steps",
+        "first s": _seconds(row["first"]["total"]),
+        "warm s": _seconds(_total(row)),
+        "x first of stage": "" if row is base else f"{_total(base) / _total(row):.2f}",
+    }
+    cells |= {f"{name} s": _seconds(_part(row, name)) for name in PARTS}
+    each = {title: _median(_each(row, title)) for title in SAMPLERS if _each(row, title)}
+    cells["s per step"] = " + ".join(map(_seconds, each.values()))
+    cells["% of limit"] = " + ".join(f"{_share(row, title, spent, peak):.0%}" for title, spent in each.items() if peak)
+    cells["attention kernel, share of a step"] = _kernel(row["profile"])
+    cells["peak GB"] = f"{row['peaks']['all'] / 1000:.1f}"
+    cells["decode GB"] = f"{row['peaks'].get('decode', 0) / 1000:.1f}"
+    cells["idle between s"] = _seconds(row["between"]["gpu_idle"]) if "between" in row else ""
+    difference = row.get("difference")
+    cells["frames differ, mean, largest"] = (
+        f"{difference['mean_difference']:.2f}, {difference['largest_difference']:.0f}" if difference else ""
+    )
+    projected = _total(row) + (row["preset_steps"] - row["steps"]) * each.get("Sample", float("nan"))
+    cells["s at the preset's steps"] = _seconds(projected)
+    return cells
 
 
-def _presets(runs: Sequence[Run]) -> str:
-    """Seconds of ComfyUI's own time, by stage."""
-    names = [*STAGES, OTHER]
-    used = [name for name in names if any(name in job["stages"] for run in runs for job in run["warm"])]
-    balanced = next((run for run in runs if run["preset"] == "balanced"), None)
-    rows = []
-    for run in runs:
-        clip = f"{'x'.join(map(str, run['clip_size']))}, {run['frames']}"
-        stages = [_seconds(_median(job["stages"].get(name, 0.0) for job in run["warm"])) for name in used]
-        rows.append([run["preset"], clip, _seconds(run["cold"]["total"]), _seconds(_total(run)), *stages])
-        rows[-1] += [_seconds(run["between"]["gpu_idle"]), f"{run['peak_mb']['all'] / 1000:.1f}"]
-        rows[-1].append(f"{_total(balanced) / _total(run):.2f}" if balanced else "")
-    heads = ["preset", "clip, frames", "first s", "warm s", *used, "idle between two s", "peak GB", "x balanced"]
-    return _table(heads, rows)
+def _each(row: Row, title: str) -> list[float]:
+    found = [job["steps"][title]["each"] for job in row["warm"] if title in job["steps"]]
+    return [seconds for seconds in found if seconds]
 
 
-def _steps(runs: Sequence[Run]) -> str:
-    """Seconds of a sampling step, by sampler."""
-    rows = []
-    for run in runs:
-        for title in SAMPLERS:
-            found = [job["steps"][title] for job in run["warm"] if title in job["steps"]]
-            each = [steps["each"] for steps in found if steps["each"] is not None]
-            if found:
-                first, last = _seconds(_median(steps["first"] for steps in found)), _seconds(_median(each))
-                rows.append([run["preset"], title, str(found[0]["count"]), first, last])
-    return _table(["preset", "sampler", "steps", "first step s", "each further s"], rows)
+def _share(row: Row, title: str, seconds: float, peak: float | None) -> float:
+    """Of the card's limit: the arithmetic's least seconds by those taken."""
+    width, height = row["size"] if title == "Sample" else row["clip_size"]
+    work = row["forwards"] * roofline.step_flop(width, height, row["frames"])
+    return float(work / (seconds * (peak or 1) * 1e12))
 
 
-def _options(runs: Sequence[Run], good: Sequence[Run]) -> str:
-    """How many times as fast as the stock graph, and how far its clip is from that one's."""
-    rows = []
-    for run in runs:
-        stock = _stock_of(run, good)
-        assert stock
-        check = run["check"]
-        rows.append(
-            [
-                run["preset"],
-                run["option"],
-                _seconds(run["cold"]["total"]),
-                _seconds(_total(run)),
-                f"{_total(stock) / _total(run):.2f}",
-                f"{_sampling(stock) / _sampling(run):.2f}",
-                f"{run['peak_mb']['all'] / 1000:.1f}",
-                f"{check['mean_difference']:.2f}, {check['largest_difference']:.0f}",
-            ]
-        )
-    heads = [
-        "preset",
-        "option",
-        "first s",
-        "warm s",
-        "x stock",
-        "x stock, sampling",
-        "peak GB",
-        "mean, largest difference",
-    ]
-    return _table(heads, rows)
+def _kernel(profile: Mapping[str, Any]) -> str:
+    """The kernel that attention took most of its time in."""
+    found = {name: spent for name, spent in profile["kernels"].items() if ATTENTION.search(name)}
+    if not found:
+        return "none in the profile"
+    name = max(found, key=lambda name: found[name])
+    short = re.sub(r"^void |[<(].*", "", name)
+    return f"{short[:60]}, {found[name] / profile['seconds']:.0%}"
 
 
-def _stock_of(run: Run, runs: Sequence[Run]) -> Run | None:
-    return next((other for other in runs if other["preset"] == run["preset"] and other["option"] == STOCK), None)
+def _part(row: Row, name: str) -> float:
+    return _median(sum(job["stages"].get(stage, 0.0) for stage in PARTS[name]) for job in row["warm"])
 
 
-def _total(run: Run) -> float:
-    return _median(job["total"] for job in run["warm"])
+def _total(row: Row) -> float:
+    return _median(job["total"] for job in row["warm"])
 
 
-def _sampling(run: Run) -> float:
-    return _median(sum(job["stages"].get(name, 0.0) for name in ("sample", "upscale")) for job in run["warm"])
+def _faults(rows: Sequence[Row]) -> Iterable[str]:
+    """What failed, and what gave frames of one color, as broken values do."""
+    for row in rows:
+        if "error" in row:
+            last = " ".join(COLOR.sub("", str(row["error"])).split("\n")[-2:])
+            yield f"- {row['stage']}: {row['name']} failed: {last}"
+        elif row.get("difference", {}).get("deviation", 1) < 1:
+            yield f"- {row['stage']}: {row['name']} gave frames of one color: its figures do not count"
 
 
-def _median(values: Any) -> float:
+def _median(values: Iterable[float]) -> float:
     found = list(values)
     return statistics.median(found) if found else float("nan")
 
 
 def _seconds(value: float) -> str:
+    if math.isnan(value):
+        return ""
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows)])
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the table again."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("figures", type=Path, help="what bench.gpu wrote")
-    print(render(json.loads(parser.parse_args().figures.read_text())))
+    parser.add_argument("results", type=Path, help="the file that bench/gpu.py wrote")
+    print(render(json.loads(parser.parse_args().results.read_text())))
 
 
 if __name__ == "__main__":

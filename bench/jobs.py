@@ -1,4 +1,4 @@
-"""The worker's own graphs on a ComfyUI that notes its messages (bench/event_times): each job's, with their times."""
+"""The worker's own graphs on a ComfyUI that notes its messages (bench/probe): each job's, with their times."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from bench.real_comfyui import Running
 from bench.stages import Message, Recording
 from worker import config
 from worker.comfyui import ComfyUI, Limits, Prompt, Scope, execute
-from worker.graph import FRAME_SAVER, fill
+from worker.graph import fill
 from worker.input import request
 
 STALL, STOP = 3600.0, 60.0  # seconds: a compiler or a slow disk shows no sign of work
@@ -33,12 +33,12 @@ class Job:
 
 
 class Jobs:
-    """Jobs with the same fields and graph options."""
+    """Jobs with the same fields and graph options; `frame_saver`: frames are saved by the worker's own node."""
 
-    def __init__(self, comfyui: Running, fields: Mapping[str, Any], graph_options: Sequence[str]) -> None:
-        self._running, self._fields, self._options = comfyui, fields, graph_options
-        with closing(ComfyUI(comfyui.url)) as client:
-            self._frame_saver = client.has_node(FRAME_SAVER)
+    def __init__(
+        self, comfyui: Running, fields: Mapping[str, Any], graph_options: Sequence[str] = (), frame_saver: bool = True
+    ) -> None:
+        self._running, self._fields, self._options, self._frame_saver = comfyui, fields, graph_options, frame_saver
 
     def run(self, number: int, **fields: Any) -> Job:
         """Job `number`, whose prompt, picture and seed no other has; nothing of it is left in ComfyUI's folders."""
@@ -73,4 +73,5 @@ def _read_messages(path: Path, prompt: Prompt) -> Iterator[Message]:
         said = json.loads(line)
         if said.get("prompt_id") == prompt.id:
             node = said.get("node")
-            yield Message(said["at"], said["kind"], prompt.graph.title(node) if node else None)
+            title = prompt.graph.title(node) if node else None
+            yield Message(said["at"], said["kind"], title, said.get("value", 0))

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ from worker.catalogue import MODEL_SETS
 
 ROOT = Path(__file__).parents[1]
 BOOT_LIMIT = 300  # seconds
-EVENTS = "events.jsonl"
+EVENTS, PROFILE = "events.jsonl", "profile.json"
+NONE: Mapping[str, str] = {}
 PAUSE = 0.1  # seconds between looks at the memory
 GPU_QUERY = ("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-i", "0")
 
@@ -53,8 +54,13 @@ class Running:
 
     @property
     def events(self) -> Path:
-        """Where bench/event_times writes."""
+        """Where bench/probe writes what ComfyUI says of its prompts."""
         return self.base / EVENTS
+
+    @property
+    def profile(self) -> Path:
+        """Where it writes a profile."""
+        return self.base / PROFILE
 
 
 def make_base(base: Path, models: Path, tiny: bool) -> None:
@@ -62,13 +68,15 @@ def make_base(base: Path, models: Path, tiny: bool) -> None:
     for name in ("input", "output", "temp", "user", "custom_nodes"):
         (base / name).mkdir(parents=True)
     (base / "models").symlink_to(models.resolve())
-    nodes = ["comfyui_nodes", "bench/event_times", *(["bench/tiny_hunyuan"] if tiny else [])]
+    nodes = ["comfyui_nodes", "bench/probe", *(["bench/tiny_hunyuan"] if tiny else [])]
     for folder in nodes:
         (base / "custom_nodes" / Path(folder).name).symlink_to(ROOT / folder)
 
 
 @contextmanager
-def run(installation: Installation, base: Path, args: Sequence[str] = (), port: int = 0) -> Iterator[Running]:
+def run(
+    installation: Installation, base: Path, args: Sequence[str] = (), port: int = 0, variables: Mapping[str, str] = NONE
+) -> Iterator[Running]:
     """ComfyUI until the context is left, on a free port by default; raises RuntimeError if it does not start."""
     port = port or free_port()
     command = [str(installation.python), "-u", str(installation.folder.resolve() / "main.py")]
@@ -80,6 +88,9 @@ def run(installation: Installation, base: Path, args: Sequence[str] = (), port: 
         **os.environ,
         "PYTHONDONTWRITEBYTECODE": "1",
         "BENCH_EVENTS": str(base.resolve() / EVENTS),
+        "BENCH_PROFILE": str(base.resolve() / PROFILE),
+        "BENCH_PARENT": str(os.getpid()),
+        **variables,
         "TORCHINDUCTOR_CACHE_DIR": str(base.resolve() / "compiled"),
     }
     began = time.monotonic()
@@ -173,13 +184,14 @@ def free_port() -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which ComfyUI it is."""
     parser.add_argument("--comfyui-dir", type=Path, required=True, help="a ComfyUI; it is not written to")
-    parser.add_argument("--comfyui-python", type=Path, help="its Python; default: its .venv/bin/python")
+    default = ".venv/bin/python in its folder"
+    parser.add_argument("--python", "--comfyui-python", type=Path, help=f"ComfyUI's Python; default: {default}")
     parser.add_argument("--comfyui-args", default="", help="for its main.py, as in --comfyui-args=--cpu")
 
 
 def read_installation(options: argparse.Namespace) -> Installation:
     """What those options say."""
-    python = options.comfyui_python or options.comfyui_dir / ".venv/bin/python"
+    python = options.python or options.comfyui_dir / ".venv/bin/python"
     return Installation(options.comfyui_dir, python.absolute(), tuple(shlex.split(options.comfyui_args)))
 
 

@@ -1,6 +1,5 @@
 """What ComfyUI's messages say of a job's time: seconds of nodes, stages and sampling steps, and the GPU's idle ones."""
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,8 +34,8 @@ class Span:
     title: str
     start: float
     end: float
-    steps: tuple[float, ...] = ()
-    """when each step was done"""
+    steps: tuple[tuple[int, float], ...] = ()
+    """a step's number and when it was done, of those that ComfyUI tells: the first and last, not all between"""
 
     @property
     def stage(self) -> str:
@@ -53,6 +52,8 @@ class Message:
     """ComfyUI's word for it: execution_start, executing (a node begins), progress (a step of it), execution_success"""
     title: str | None = None
     """the node's"""
+    step: int = 0
+    """the one that is done, of a progress"""
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ class Recording:
             for message, end in zip(begun, ends, strict=True)
         ]
 
-    def _steps(self, title: str | None, start: float, end: float) -> tuple[float, ...]:
+    def _steps(self, title: str | None, start: float, end: float) -> tuple[tuple[int, float], ...]:
         said = (message for message in self.messages if message.kind == "progress" and message.title == title)
-        return tuple(message.at for message in said if start <= message.at <= end)
+        return tuple((message.step, message.at) for message in said if start <= message.at <= end)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Steps:
     first: float
     """from the node's start to the first step's end: the model is loaded meanwhile"""
     each: float | None
-    """median of the others; None where there is only one"""
+    """mean of the others; None where there is only one"""
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ def _sums(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 def _steps(span: Span) -> Steps:
-    gaps = [later - earlier for earlier, later in zip(span.steps, span.steps[1:], strict=False)]
-    return Steps(len(span.steps), span.steps[0] - span.start, statistics.median(gaps) if gaps else None)
+    (first, began), (last, ended) = span.steps[0], span.steps[-1]
+    return Steps(last, began - span.start, (ended - began) / (last - first) if last > first else None)
 
 
 def between(first: Recording, second: Recording) -> dict[str, float]:

@@ -66,11 +66,17 @@ def layout(size: str, sets: Sequence[str]) -> dict[Path, list[Tensor]]:
 
 
 def write_all(folder: Path, size: str, sets: Sequence[str], seed: int = 0) -> dict[Path, int]:
-    """Write the files of the sets below `folder`; returns each one's bytes."""
+    """Write the files of the sets below `folder`, but those that are there; returns each one's bytes."""
     files = layout(size, sets)
+
+    def write(file: Path) -> int:
+        size = safetensors.size(files[file])
+        if (folder / file).exists() and (folder / file).stat().st_size == size:
+            return size
+        return safetensors.write(folder / file, files[file], seed)
+
     with ThreadPoolExecutor(STREAMS) as pool:
-        sizes = pool.map(lambda file: safetensors.write(folder / file, files[file], seed), files)
-        return dict(zip(files, sizes, strict=True))
+        return dict(zip(files, pool.map(write, files), strict=True))
 
 
 def main() -> None:
