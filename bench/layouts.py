@@ -7,6 +7,7 @@ are not arguments are fixed by what reads the file, in tiny models too.
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from bench.safetensors import FP8_DEVIATION, Tensor
 
@@ -50,6 +51,14 @@ def transformer(*, width: int, blocks: int, text: int, inputs: int, average_velo
     yield from _scaled("final_layer.adaLN_modulation.1", width, 2 * width)
     # ComfyUI knows fp8 files by this one; its two values say that they are multiplied in 16 bits.
     yield Tensor("scaled_fp8", "F8_E4M3", (2,))
+
+
+def lora(*, width: int, blocks: int, rank: int = 4, **_others: Any) -> Tensors:
+    """A LoRA of the transformer's attention, strong enough to be seen."""
+    for block in range(blocks):
+        name = f"diffusion_model.double_blocks.{block}.img_attn.qkv"
+        yield _matrix(name + ".lora_A", (rank, width))
+        yield _matrix(name + ".lora_B", (3 * width, rank))
 
 
 def _text_refiner(prefix: str, text: int, width: int) -> Tensors:

@@ -209,6 +209,7 @@ def main() -> None:
     leave_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="real-comfyui-") as name:
         weights.write_all(Path(name, "weights"), "tiny", MODEL_SETS)
+        weights.write_lora(Path(name, "weights"), "tiny")
         make_base(base := Path(name, "base"), Path(name, "weights"), tiny=True)
         with run(read_installation(options), base, port=options.port) as running:
             print(f"pytest tests/real --comfyui {running.url} --comfyui-dir={base}", flush=True)

@@ -79,6 +79,13 @@ def write_all(folder: Path, size: str, sets: Sequence[str], seed: int = 0) -> di
         return dict(zip(files, pool.map(write, files), strict=True))
 
 
+def write_lora(folder: Path, size: str, seed: int = 0) -> Path:
+    """Write a LoRA of the diffusion model below `folder`; returns its path there."""
+    file = Path("loras", "random.safetensors")
+    safetensors.write(folder / file, layouts.lora(**SIZES[size]["transformer"]), seed)
+    return file
+
+
 def main() -> None:
     """Write the files and tell their sizes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])

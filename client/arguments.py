@@ -23,6 +23,7 @@ FIELDS = (
     "resolution",
     "fit",
     "upscale",
+    "loras",
     "output",
     "frame_format",
 )
@@ -52,6 +53,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--resolution", choices=("480p", "720p"), help="the trained size nearest the image's shape")
     add("--fit", choices=("crop", "pad"), help="cut an image of another shape, or pad it")
     add("--upscale", choices=("1080p",), help="make the clip 1.5 times as large")
+    add("--lora", dest="loras", type=_lora, action="append", metavar="NAME[:STRENGTH]", help="may be given repeatedly")
     add("--output", choices=("both", "frames", "video"), help="what comes back")
     add("--frame-format", choices=("auto", "png", "jpeg", "webp"), help="file format of the frames")
     add("--out", type=Path, default=Path("outputs"), metavar="DIR", help="parent of the job's folder; default: outputs")
@@ -75,6 +77,11 @@ def _encode_file(path: Path) -> str:
     if not data:
         raise RunError(f"--image {path}: the file is empty; name a readable JPEG, PNG or WebP file")
     return base64.b64encode(data).decode()
+
+
+def _lora(text: str) -> dict[str, Any]:
+    name, colon, strength = text.rpartition(":")
+    return {"name": name, "strength": _number(strength)} if colon else {"name": text}
 
 
 def _number(text: str) -> int | float:

@@ -12,7 +12,7 @@ from worker import graph
 from worker.comfyui import ComfyUI, Limits, Prompt, Scope, connect, execute, wait_for_answer
 from worker.config import Settings
 from worker.graph import Graph
-from worker.input import image, limits
+from worker.input import image, limits, loras
 from worker.input.request import Request, parse
 from worker.output import video
 from worker.output.collecting import collect
@@ -98,16 +98,18 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
         adapted = graph.adapt(request.workflow, image_name=start, uploads=uploads, prefix=scope.name, **rules)
         return Plan(adapted, (*warnings, *adapted.warnings))
     (picture,) = pictures
+    listed = comfyui.choices(graph.LORA_LOADER, "lora_name") if request.loras else []
+    chosen = loras.choose(request.loras, listed, any_file=bool(stand_in))
     form = request.form(picture.width, picture.height)
     if settings.clip_limits:
         limits.check(form, stats["devices"][0]["vram_total"], settings.clip_limits)
     warnings.extend(form.warnings)
     name = upload(image.letterbox(picture, *form.size) if request.fit == "pad" else picture)
     saver = request.output != "video" and comfyui.has_node(graph.FRAME_SAVER)
-    options = settings.graph_options
-    filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=saver, options=options)
+    changes: Any = {"options": settings.graph_options, "loras": chosen}
+    filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=saver, **changes)
     expected = video.Expected(form.num_frames, request.fps, stills=filled.frames_node is not None)
-    return Plan(filled, tuple(warnings), request.facts(form, options), expected)
+    return Plan(filled, tuple(warnings), request.facts(form, **changes), expected)
 
 
 class Timings:

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 from worker.catalogue import PRESETS, Preset
 from worker.config import Settings
 from worker.input.image import MAX_ASPECT
+from worker.input.loras import Lora
 from worker.input.request import DEFAULT_RESOLUTION, TRAINED_SIZES, Request
 
 REF = "#/components/schemas/{model}"
@@ -69,6 +70,7 @@ class Used(Part):
     fit: str
     upscale: str | None
     options: list[str] = Field(description="What the endpoint changes in the graph (GRAPH_OPTIONS).")
+    loras: list[Lora] = Field(description="The LoRAs that were applied, by their files' names.")
     prompt: str | None = Field(None, description="The text that was used where the input has no prompt.")
     understood: dict[str, str] = Field(
         description="By another worker's name that was sent (duration, guidance_scale, ...), what it was read as."

@@ -38,7 +38,7 @@ class Engine:
         self._listener = listener
         self._clean_up = clean_up
         self._folders = Folders(home)
-        schemas = Schemas(self._folders, scenario.missing_models, scenario.missing_nodes)
+        schemas = Schemas(self._folders, scenario.missing_models, scenario.missing_nodes, scenario.loras)
         self._machine = Machine(schemas, self._folders, Faults(scenario), Interrupt())
         self._queue = PromptQueue(lambda: self._sockets.send_status())  # noqa: PLW0108  made below
         self._sockets = Sockets(self._machine.faults, self._queue.remaining)

@@ -23,6 +23,8 @@ class Scenario:
     """This many interrupts, from the first, are answered 200 and have no effect."""
     missing_models: tuple[str, ...] = ()
     """Model files left out of every list, as if they were not on the disk."""
+    loras: tuple[str, ...] = ()
+    """LoRAs that are listed: the engine has none of its own."""
     missing_nodes: tuple[str, ...] = ()
     """Node classes that do not exist: without SaveFrames it is a ComfyUI that lacks the worker's own nodes."""
 
@@ -63,7 +65,7 @@ class Scenario:
     def from_json(cls, text: str) -> "Scenario":
         """Read an object of the fields above; raises TypeError for an unknown one, ValueError for bad JSON."""
         values: dict[str, Any] = json.loads(text)
-        for name in ("missing_models", "missing_nodes"):
+        for name in ("missing_models", "loras", "missing_nodes"):
             values[name] = tuple(values.get(name, ()))
         return cls(**values)
 

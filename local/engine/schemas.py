@@ -66,12 +66,18 @@ class Schemas:
     """What nodes there are; the lists of uploaded files are live."""
 
     def __init__(
-        self, folders: Folders, missing_models: tuple[str, ...] = (), missing_nodes: tuple[str, ...] = ()
+        self,
+        folders: Folders,
+        missing_models: tuple[str, ...] = (),
+        missing_nodes: tuple[str, ...] = (),
+        loras: tuple[str, ...] = (),
     ) -> None:
         self.missing_models = missing_models
         self._folders = folders
         present = {name: schema for name, schema in read().items() if name not in missing_nodes}
         self._schemas: JSON = _without(present, set(missing_models))
+        for loader in ("LoraLoader", "LoraLoaderModelOnly"):
+            self._schemas[loader]["input"]["required"]["lora_name"][0].extend(loras)
 
     def __contains__(self, class_type: object) -> bool:
         return isinstance(class_type, str) and class_type in self._schemas

@@ -9,7 +9,7 @@ import { sentence } from "./words.js";
 
 /** Shown by a part of their own, or for programs. */
 const ELSEWHERE = ["image", "image_url", "prompt", "preset", "num_frames", "resolution", "width", "height", "aspect_ratio"];
-const FOR_PROGRAMS = ["workflow", "images", "comfy_org_api_key"];
+const FOR_PROGRAMS = ["workflow", "images", "loras", "comfy_org_api_key"];
 const MOTION = "What moves, and how the camera moves.";
 
 export class Form {

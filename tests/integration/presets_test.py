@@ -37,6 +37,7 @@ def test_the_answer_tells_what_the_clip_was_made_with(engine, run, small):
         "fit": "crop",
         "upscale": None,
         "options": [],
+        "loras": [],
         "understood": {},
     }
 
@@ -102,3 +103,18 @@ def test_an_upscaled_clip_counts_at_its_final_size(engine, run, small):
 def test_the_operators_options_are_in_the_graph_and_in_the_answer(engine, run, small):
     options = ("easycache", "tiled_decode")
     assert run(engine, small(num_frames=1), graph_options=options)["settings"]["options"] == list(options)
+
+
+def test_loras_are_applied_as_comfyui_names_them_and_told(run, small):
+    files = ("film/grain.safetensors", "style.safetensors")
+    with preview.start(scenario=preview.Scenario(loras=files)) as engine:
+        answer = run(engine, small(num_frames=1, loras=["grain", {"name": "style", "strength": -0.5}]))
+        told = answer["settings"]["loras"]
+        assert told == [{"name": files[0], "strength": 1.0}, {"name": files[1], "strength": -0.5}]
+        with pytest.raises(InvalidInput, match=r"no LoRA 'styel'; it has film/grain.safetensors, style"):
+            run(engine, small(loras=["styel"]))
+
+
+def test_the_preview_engine_takes_any_lora_as_it_has_no_use_for_one(engine, run, small):
+    answer = run(engine, small(num_frames=1, loras=["style"], upscale="1080p"))
+    assert answer["settings"]["loras"] == [{"name": "style.safetensors", "strength": 1.0}]

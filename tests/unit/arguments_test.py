@@ -47,3 +47,8 @@ def test_what_is_given_reaches_the_worker_and_what_is_left_out_is_the_workers_ch
         "pad",
         12,
     )
+
+
+def test_loras_are_given_by_name_with_or_without_a_strength() -> None:
+    given = read_job_input(parser().parse_args(["--lora", "style", "--lora", "film/grain:-0.5"]))
+    assert given["loras"] == [{"name": "style"}, {"name": "film/grain", "strength": -0.5}]

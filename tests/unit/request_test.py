@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from worker import config
 from worker.errors import InvalidInput
+from worker.input.loras import Lora
 from worker.input.request import DEFAULT_GRAPH_ONLY, TRAINED_SIZES, Request, leaves_folder, parse
 
 SETTINGS = config.read({})
@@ -212,6 +213,9 @@ def test_an_input_may_be_its_json_text() -> None:
     assert parse(json.dumps({**LEAST, "seed": 5}), SETTINGS) == parse({**LEAST, "seed": 5}, SETTINGS)
 
 
+GRAIN = Lora(name="a.safetensors", strength=0.5)
+
+
 def test_without_a_prompt_the_answer_tells_which_was_used() -> None:
     request = parse({"image": "aW1hZ2U="}, SETTINGS)
     assert request.facts(request.form(1, 1), ())["settings"]["prompt"] == request.prompt != ""
@@ -235,6 +239,11 @@ def test_without_a_prompt_the_answer_tells_which_was_used() -> None:
         ({"duration": 5}, {"num_frames": 121}),
         ({"duration": "2", "fps": 16}, {"num_frames": 33, "fps": 16}),
         ({"steps": 8, "num_inference_steps": 8}, {"steps": 8}),
+        ({"lora_pairs": [{"high": "a.safetensors", "high_weight": 0.5}]}, {"loras": (GRAIN,)}),
+        (
+            {"lora_pairs": [{"high": "a.safetensors", "low": "a.safetensors", "high_weight": 0.5, "low_weight": 0.5}]},
+            {"loras": (GRAIN,)},
+        ),
     ],
     ids=str,
 )
@@ -441,3 +450,27 @@ def test_no_input_whatever_yields_anything_but_a_request_or_an_invalid_input(job
         assert 1 <= request.num_frames <= SETTINGS.max_frames
         assert 0 <= request.seed < 2**64
         assert request.workflow is not None or (request.picture and request.prompt.strip())
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        (
+            {"loras": [{"name": "a", "strength": 11}]},
+            "loras[0].strength: must be a number from -10 to 10, got a number",
+        ),
+        ({"loras": [{"name": "a", "strenght": 1}]}, "loras[0].strenght: unknown field"),
+        ({"loras": [{"strength": 1}]}, "loras[0].name: is required"),
+        ({"loras": "a"}, 'loras: must be a list of at most 8 objects {"name", "strength"}'),
+        ({"loras": ["a"] * 9}, 'loras: must be a list of at most 8 objects {"name", "strength"}'),
+        ({"lora_pairs": [{"high": "a", "low": "b"}]}, "lora_pairs: entry 1 has a high and a low LoRA that differ"),
+        ({"lora_pairs": [{"name": "a"}]}, "lora_pairs: entry 1 has neither high nor low"),
+        ({"lora_pairs": ["a"]}, "lora_pairs: must be a list of objects"),
+        ({"lora_pairs": [{"high": "a"}], "loras": ["b"]}, "lora_pairs: means loras, which says otherwise"),
+        ({"lora": ["a"]}, "lora: unknown field, did you mean loras?"),
+    ],
+)
+def test_a_lora_that_cannot_be_meant_is_named(fields: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse({**LEAST, **fields}, SETTINGS)
+    assert fault in caught.value.message

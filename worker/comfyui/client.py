@@ -100,6 +100,12 @@ class ComfyUI:
         """Whether there is a node class of that name (/object_info)."""
         return self._ask("GET", f"/object_info/{class_type}", lambda classes: class_type in classes)
 
+    def choices(self, class_type: str, name: str) -> list[str]:
+        """The values that a node class's input is chosen from, such as the files of a models folder."""
+        schema = self._request("GET", f"/object_info/{class_type}").json().get(class_type, {})
+        kind, *options = schema.get("input", {}).get("required", {}).get(name, [[]])
+        return list(kind if isinstance(kind, list) else options[0].get("options", []))
+
     def upload(self, data: bytes, filename: str, subfolder: str) -> str:
         """Store a picture under input/`subfolder` and return the name by which LoadImage finds it."""
         fields = {"subfolder": subfolder, "type": "input", "overwrite": "true"}

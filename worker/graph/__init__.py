@@ -2,12 +2,13 @@
 
 graph    what a graph is, for all who handle one
 fill     the worker's own graphs, which are data beside it, with a request's values
-options  what an operator may change in them
+options  what an operator, or a request's LoRAs, may change in them
 adapt    a caller's own graph made fit for a job
 """
 
 from worker.graph.adapt import adapt
 from worker.graph.fill import DEFAULT_GRAPH, FRAME_SAVER, UPSCALE_GRAPH, fill
 from worker.graph.graph import Graph
+from worker.graph.options import LORA_LOADER
 
-__all__ = ["DEFAULT_GRAPH", "FRAME_SAVER", "UPSCALE_GRAPH", "Graph", "adapt", "fill"]
+__all__ = ["DEFAULT_GRAPH", "FRAME_SAVER", "LORA_LOADER", "UPSCALE_GRAPH", "Graph", "adapt", "fill"]

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from worker.errors import ConfigError
 from worker.graph import options as graph_options
 from worker.graph.graph import Graph, title_of
 from worker.input import limits
+from worker.input.loras import Lora
 from worker.input.request import SIDE_STEP, Form, Request
 from worker.stills import LADDERS
 
@@ -50,12 +51,13 @@ def fill(
     prefix: str,
     frame_saver: bool = False,
     options: Collection[str] = (),
+    loras: Sequence[Lora] = (),
 ) -> Graph:
     """The graph for the request, with its values.
 
     image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
     frame_saver: ComfyUI has FRAME_SAVER, which then writes the frames as the answer is to have them.
-    options: names of catalogue.GRAPH_OPTIONS.
+    options: names of catalogue.GRAPH_OPTIONS. loras: under the names that ComfyUI has.
     """
     path = UPSCALE_GRAPH if request.upscale else DEFAULT_GRAPH
     nodes = json.loads(_text(path))
@@ -69,6 +71,7 @@ def fill(
     for title, inputs in wanted.items():
         nodes[ids[title]]["inputs"].update(inputs)
     graph_options.apply(options, nodes, model=ids[LOAD_MODEL], decoder=ids[DECODE])
+    graph_options.add_loras(loras, nodes)
     return _with_frames(request, form, nodes, ids, frame_saver)
 
 

@@ -1,9 +1,13 @@
-"""What an operator may change in the worker's own graphs, by name (GRAPH_OPTIONS)."""
+"""What may be changed in the worker's own graphs: by their operator (GRAPH_OPTIONS), and by a request's LoRAs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from worker.catalogue import GRAPH_OPTIONS, GraphOption
+from worker.catalogue import GRAPH_OPTIONS
+from worker.input.loras import Lora
+
+MODEL_LOADER = "UNETLoader"
+LORA_LOADER = "LoraLoaderModelOnly"
 
 
 def apply(names: Collection[str], nodes: dict[str, Any], *, model: str, decoder: str) -> None:
@@ -16,17 +20,30 @@ def apply(names: Collection[str], nodes: dict[str, Any], *, model: str, decoder:
             nodes[decoder]["class_type"] = option.class_type
             nodes[decoder]["inputs"] |= option.inputs
         else:
-            _insert_behind(source, nodes, name, option)
+            insert_behind(source, nodes, name, node_of(option.class_type, option.title, option.inputs))
             source = name
 
 
-def _insert_behind(source: str, nodes: dict[str, Any], name: str, option: GraphOption) -> None:
-    """The option's node, which takes the model from `source` and gives it to all that had it from there."""
+def node_of(class_type: str, title: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A node that has yet to be linked."""
+    return {"class_type": class_type, "inputs": dict(inputs), "_meta": {"title": title}}
+
+
+def insert_behind(source: str, nodes: dict[str, Any], name: str, inserted: dict[str, Any]) -> None:
+    """Put a node between `source`, from which it takes the model, and all that had the model from there."""
     for node in nodes.values():
         links = {key: [name, 0] for key, value in node["inputs"].items() if value == [source, 0]}
         node["inputs"].update(links)
-    nodes[name] = {
-        "class_type": option.class_type,
-        "inputs": {**option.inputs, "model": [source, 0]},
-        "_meta": {"title": option.title},
-    }
+    inserted["inputs"]["model"] = [source, 0]
+    nodes[name] = inserted
+
+
+def add_loras(loras: Sequence[Lora], nodes: dict[str, Any]) -> None:
+    """Apply each LoRA, in their order, to every diffusion model of the graph, before its other changes."""
+    for loader in [node_id for node_id, node in nodes.items() if node["class_type"] == MODEL_LOADER]:
+        source = loader
+        for number, lora in enumerate(loras, 1):
+            name = f"{loader}_lora_{number}"
+            inputs = {"lora_name": lora.name, "strength_model": lora.strength}
+            insert_behind(source, nodes, name, node_of(LORA_LOADER, f"LoRA {number} of {loader}", inputs))
+            source = name

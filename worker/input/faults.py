@@ -46,6 +46,8 @@ def _fault(error: str, name: str, value: object, schemas: Mapping[str, Any], rul
         return "is required"
     if error == "string_unicode":
         return "is not valid Unicode text: it has half of a surrogate pair, as cutting a text in JavaScript leaves"
+    if error == "extra_forbidden":
+        return "unknown field"
     if name in rules:
         return f"must be {rules[name]}, got {kind(value)}"
     if name not in schemas:

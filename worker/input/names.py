@@ -2,7 +2,7 @@
 
 Who sends what: RunPod's public video endpoints and the Vercel AI SDK (duration, size, aspect_ratio, guidance),
 Tencent's demo (num_inference_steps, guidance_scale, flow_shift, video_length), workers of the Hub (length,
-image_base64, image_path).
+image_base64, image_path, lora_pairs).
 """
 
 import difflib
@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.input import loras
 from worker.input.faults import cut, show
 
 SAME = {
@@ -27,6 +28,8 @@ SAME = {
     "first_frame_image": "image",
 }
 """Names that mean what one field means."""
+REWRITTEN = ("duration", "size", "lora_pairs")
+"""Names whose values are to be rewritten."""
 NEAR_IN_MEANING = {
     "inference_steps": "steps",
     "sampling_steps": "steps",
@@ -48,12 +51,13 @@ NEAR_IN_MEANING = {
     "url": "image_url",
     "format": "frame_format",
     "graph": "workflow",
+    "lora": "loras",
 }
 """Names that probably mean a field: a job with one is refused with that hint, as its clip might be another."""
 NEAR_IN_SPELLING = 0.78  # of difflib's ratio: "promt" and "num_frame" are, "priority" and "sampler" are not
 MOST_UNKNOWN = 50  # fields that are looked at one by one
 SIZE = re.compile(r"\s*(\d{1,5})\s*[x*×]\s*(\d{1,5})\s*", re.IGNORECASE)  # noqa: RUF001  # people write the sign too
-PRIVATE = ("image", "image_url", "prompt", "negative_prompt")
+UNSHOWN = ("image", "image_url", "prompt", "negative_prompt", "loras")
 
 
 @dataclass
@@ -68,7 +72,7 @@ class Understood:
 
 def translate(given: Mapping[str, Any], default_fps: float) -> Understood:
     """Give every field its own name; two names for one thing that disagree are a fault that names both."""
-    result = Understood({name: value for name, value in given.items() if name not in (*SAME, "duration", "size")})
+    result = Understood({name: value for name, value in given.items() if name not in (*SAME, *REWRITTEN)})
     for name, own in SAME.items():
         if given.get(name) is not None:
             _take(result, name, {own: given[name]})
@@ -80,6 +84,8 @@ def translate(given: Mapping[str, Any], default_fps: float) -> Understood:
         _take_size(result, "size", given["size"])
     if given.get("duration") is not None:
         _take_duration(result, given["duration"], default_fps)
+    if given.get("lora_pairs") is not None:
+        _take_pairs(result, given["lora_pairs"])
     if result.fields.get("seed") in (-1, "-1"):
         del result.fields["seed"]
         result.became["seed"] = "a random seed"
@@ -126,7 +132,7 @@ def _take(result: Understood, name: str, values: Mapping[str, Any]) -> None:
             result.faults[name] = f"means {own}, which says otherwise: send one of the two"
             continue
         result.fields[own] = value
-    shown = " ".join(own if own in PRIVATE else f"{own} {show(value).strip(chr(39))}" for own, value in values.items())
+    shown = " ".join(own if own in UNSHOWN else f"{own} {show(value).strip(chr(39))}" for own, value in values.items())
     result.became[name] = shown
 
 
@@ -136,6 +142,14 @@ def _take_size(result: Understood, name: str, value: object) -> None:
         result.faults[name] = f"must be WIDTHxHEIGHT in pixels, as in 1280x720, got {show(value)}"
         return
     _take(result, name, {"width": int(found[1]), "height": int(found[2])})
+
+
+def _take_pairs(result: Understood, value: object) -> None:
+    pairs = loras.read_pairs(value)
+    if pairs.fault:
+        result.faults["lora_pairs"] = pairs.fault
+    else:
+        _take(result, "lora_pairs", {"loras": pairs.loras})
 
 
 def _take_duration(result: Understood, value: object, default_fps: float) -> None:

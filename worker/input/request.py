@@ -4,7 +4,7 @@ import functools
 import json
 import math
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from worker.catalogue import PRESETS
 from worker.config import Settings
 from worker.errors import InvalidInput
 from worker.input import faults, names
+from worker.input.loras import MAX_LORAS, MAX_STRENGTH, Lora
 
 if TYPE_CHECKING:
     PresetName = str
@@ -37,7 +38,7 @@ NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "heigh
 DEFAULT_GRAPH_ONLY = (
     *("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "aspect_ratio", "fit", "upscale", "output"),
     *(name for name, own in names.SAME.items() if own != "image"),
-    *("duration", "size"),
+    *("loras", *names.REWRITTEN),
 )
 DEFAULT_PROMPT = "smooth, natural motion, high quality"
 DEFAULT_RESOLUTION: Literal["720p"] = "720p"
@@ -52,6 +53,9 @@ RULES = {
     "negative_prompt": f"text of at most {MAX_PROMPT} characters",
     "aspect_ratio": "two whole numbers, as in 16:9",
     "comfy_org_api_key": "text",
+    "loras": f'a list of at most {MAX_LORAS} objects {{"name", "strength"}}',
+    "loras.name": "a file name of models/loras",
+    "loras.strength": f"a number from {-MAX_STRENGTH} to {MAX_STRENGTH}",
     "workflow": "an object of nodes: a graph in API format",
     "images": f'a list of at most {MAX_IMAGES} objects {{"name", "image"}} with different names',
     "images.name": "a file name of at most 255 characters without leading /, .. or backslash",
@@ -156,6 +160,11 @@ class Request(BaseModel):
     upscale: Literal["1080p"] | None = Field(
         None, description="Another model makes the clip 1.5 times as large: 1280x720 becomes 1920x1080. Not with fast."
     )
+    loras: tuple[Lora, ...] = Field(
+        (),
+        max_length=MAX_LORAS,
+        description="LoRAs of the endpoint, each on every diffusion model of the clip. A name alone will do.",
+    )
     output: Literal["both", "frames", "video"] = Field("both", description="What the answer holds.")
     frame_format: Literal["auto", "png", "jpeg", "webp"] = Field(
         "auto", description="The frames' format. auto is JPEG, as good as the reply's limit allows."
@@ -250,12 +259,13 @@ class Request(BaseModel):
         sizes = [size for wide in TRAINED_SIZES[self.resolution or DEFAULT_RESOLUTION] for size in (wide, wide[::-1])]
         return min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
 
-    def facts(self, form: "Form", options: Collection[str]) -> dict[str, Any]:
+    def facts(self, form: "Form", options: Collection[str], loras: Sequence[Lora] = ()) -> dict[str, Any]:
         """What the answer tells of the clip, and what it is made with; `options`: the graph's (GRAPH_OPTIONS)."""
         width, height = form.size
         fields = ("preset", "steps", "cfg", "shift", "fit", "upscale")
         used = {name: getattr(self, name) for name in fields}
         used |= {"model": PRESETS[self.preset].model, "options": list(options), "understood": dict(self._became)}
+        used["loras"] = [lora.model_dump() for lora in loras]
         if "prompt" not in self.model_fields_set:
             used["prompt"] = self.prompt
         size = {"width": width, "height": height, "num_frames": self.num_frames, "fps": self.fps}
