@@ -68,7 +68,7 @@ class WorkflowRejected(WorkerError):
 
     code = "workflow_rejected"
     remedy = "fix the node named in the message; a missing model of the workflow's own is one too"
-    detail = "`nodes`, or `node_id`, `node_title` and `input`"
+    detail = "`nodes`, or `node_id`, `node_title` and `input`; `node_packs`, where a class is missing"
 
 
 class ModelMissing(WorkflowRejected):

@@ -211,7 +211,11 @@ def test_a_node_that_lacks_an_input_with_choices_is_told_as_such(run, small):
 
 @pytest.mark.parametrize(
     ("class_type", "told"),
-    [("NoSuchNode", "may not be installed"), ("SaveAudio", "The preview engine does not play SaveAudio")],
+    [
+        ("NoSuchNode", "node packs comfyui_nodes; docs/WORKFLOWS.md#custom-nodes says how"),
+        ("VAEDecoder", "did you mean VAEDecode?"),
+        ("SaveAudio", "The preview engine does not play SaveAudio"),
+    ],
 )
 def test_a_class_that_is_not_there_is_told_with_its_node_and_title(engine, run, class_type, told):
     graph = {

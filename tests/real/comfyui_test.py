@@ -72,6 +72,16 @@ def test_a_refused_graph_names_node_input_value_and_choice(comfyui, run, picture
     assert all(word in caught.value.message for word in ("Make it small", "upscale_method", "magic", "bilinear"))
 
 
+def test_every_class_that_is_not_there_is_named_with_what_is_installed(comfyui, run, picture):
+    graph = model_free()
+    graph["2"]["class_type"], graph["3"]["class_type"] = "ImageScaled", "VHS_VideoCombine"
+    with pytest.raises(WorkflowRejected, match='node 3 "VHS_VideoCombine"') as caught:
+        run(comfyui, {"workflow": graph, "image": picture()})
+    assert '"Make it small" (ImageScaled) (did you mean ImageScale?)' in caught.value.message
+    assert "docs/WORKFLOWS.md#custom-nodes" in caught.value.message
+    assert [node["node_id"] for node in caught.value.details["nodes"]] == ["2", "3"]
+
+
 def test_a_node_that_fails_is_named_with_its_reason(comfyui, run):
     scope = f"test-{uuid.uuid4().hex}"
     name = ComfyUI(comfyui.url).upload(b"no picture", "bad.png", scope)

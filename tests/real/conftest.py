@@ -30,5 +30,5 @@ def folders_are_left_as_found(comfyui):
 
     before = listing() if comfyui.home else set()
     yield
-    assert ComfyUI(comfyui.url).place("") is None
+    assert ComfyUI(comfyui.url).place("").idle
     assert not comfyui.home or listing() == before

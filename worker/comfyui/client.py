@@ -11,9 +11,9 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from worker.comfyui import faults, outputs
+from worker.comfyui import classes, faults, outputs
 from worker.comfyui.outputs import Outputs, SavedFile
-from worker.errors import ComfyUIUnavailable, OutputFailed
+from worker.errors import ComfyUIUnavailable, OutputFailed, WorkflowRejected
 from worker.graph import Graph
 
 CONNECT_TIMEOUT = 5.0
@@ -102,9 +102,12 @@ class ComfyUI:
 
     def choices(self, class_type: str, name: str) -> list[str]:
         """The values that a node class's input is chosen from, such as the files of a models folder."""
-        schema = self._request("GET", f"/object_info/{class_type}").json().get(class_type, {})
-        kind, *options = schema.get("input", {}).get("required", {}).get(name, [[]])
-        return list(kind if isinstance(kind, list) else options[0].get("options", []))
+
+        def read(schemas: Any) -> list[str]:
+            kind, *options = schemas[class_type]["input"]["required"][name]
+            return list(kind if isinstance(kind, list) else options[0]["options"])
+
+        return self._ask("GET", f"/object_info/{class_type}", read)
 
     def upload(self, data: bytes, filename: str, subfolder: str) -> str:
         """Store a picture under input/`subfolder` and return the name by which LoadImage finds it."""
@@ -124,7 +127,14 @@ class ComfyUI:
             body["extra_data"] = {"api_key_comfy_org": prompt.api_key}
         answer = self._ask("POST", "/prompt", dict, json=body, allow=400)
         if answer.get("error") or answer.get("node_errors") or "prompt_id" not in answer:
-            raise faults.rejection(answer, prompt.graph)
+            raise self._rejection(answer, prompt.graph)
+
+    def _rejection(self, answer: Mapping[str, Any], prompted: Graph) -> WorkflowRejected:
+        missing = classes.find_missing(answer)
+        if missing is None:
+            return faults.rejection(answer, prompted)
+        whole = not self.stats().get("stand_in")
+        return classes.rejection(missing, prompted, self._ask("GET", "/object_info", dict), whole=whole)
 
     def outcome(self, prompt_id: str) -> Outcome | None:
         """How the prompt ended, from its history entry; None while there is none."""
