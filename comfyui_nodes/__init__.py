@@ -3,12 +3,10 @@
 The worker does without them where ComfyUI does not have them.
 """
 
-from .prompt_thread import end_with_prompt_thread
+from .attention import SetAttention
 from .save_frames import SaveFrames
 
-end_with_prompt_thread()
-
-NODE_CLASS_MAPPINGS = {"SaveFrames": SaveFrames}
-NODE_DISPLAY_NAME_MAPPINGS = {"SaveFrames": "Save frames"}
+NODE_CLASS_MAPPINGS = {"SaveFrames": SaveFrames, "SetAttention": SetAttention}
+NODE_DISPLAY_NAME_MAPPINGS = {"SaveFrames": "Save frames", "SetAttention": "Set attention"}
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]

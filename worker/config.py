@@ -172,6 +172,12 @@ class Settings(Shared):
         "changes in the worker's own graphs: [which does what](PRESETS.md#change-the-graph)",
         choices=catalogue.GRAPH_OPTIONS,
     )
+    attention: str = setting(
+        "ATTENTION",
+        "auto",
+        "auto: [the attention kernel that suits the GPU](PERFORMANCE.md#attention); comfyui: ComfyUI's own choice",
+        choices=("auto", "comfyui"),
+    )
     job_timeout: float = setting(
         "JOB_TIMEOUT",
         3600,

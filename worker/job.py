@@ -106,10 +106,16 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
     warnings.extend(form.warnings)
     name = upload(image.letterbox(picture, *form.size) if request.fit == "pad" else picture)
     saver = request.output != "video" and comfyui.has_node(graph.FRAME_SAVER)
-    changes: Any = {"options": settings.graph_options, "loras": chosen}
+    changes: Any = {"options": settings.graph_options, "loras": chosen, "attention": attention(comfyui, settings)}
     filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=saver, **changes)
     expected = video.Expected(form.num_frames, request.fps, stills=filled.frames_node is not None)
     return Plan(filled, tuple(warnings), request.facts(form, **changes), expected)
+
+
+def attention(comfyui: ComfyUI, settings: Settings) -> str:
+    """What the diffusion models sample with (ATTENTION)."""
+    suited = comfyui.default_of(graph.ATTENTION_SETTER, "attention") if settings.attention == "auto" else None
+    return suited or graph.COMFYUIS_ATTENTION
 
 
 class Timings:

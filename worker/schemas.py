@@ -69,6 +69,7 @@ class Used(Part):
     shift: float
     fit: str
     upscale: str | None
+    attention: str = Field(description="cudnn, or comfyui: its own choice (ATTENTION).")
     options: list[str] = Field(description="What the endpoint changes in the graph (GRAPH_OPTIONS).")
     loras: list[Lora] = Field(description="The LoRAs that were applied, by their files' names.")
     prompt: str | None = Field(None, description="The text that was used where the input has no prompt.")
@@ -91,8 +92,8 @@ class Answer(Part):
     fps: float | None = Field(None, description="The video's frames per second.")
     settings: Used | None = Field(
         None,
-        description="What the clip was made with: preset, model, steps, cfg, shift, fit, upscale, and as options what "
-        "the endpoint changes in the graph (GRAPH_OPTIONS).",
+        description="What the clip was made with: preset, model, steps, cfg, shift, fit, upscale, attention, "
+        "and as options what the endpoint changes in the graph (GRAPH_OPTIONS).",
     )
     outputs: list[File] = Field(description="The files: the video first, then the frames in order.")
     video_url: str | None = Field(

@@ -38,6 +38,7 @@ def test_the_answer_tells_what_the_clip_was_made_with(engine, run, small):
         "upscale": None,
         "options": [],
         "loras": [],
+        "attention": "comfyui",
         "understood": {},
     }
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from comfyui_nodes import NODE_CLASS_MAPPINGS
 from comfyui_nodes.frames import MAX_THREADS, SUFFIXES, to_bytes, write, write_all
+from comfyui_nodes.save_frames import SaveFrames
 from worker.graph import FRAME_SAVER
 from worker.stills import LADDERS, encode
 
@@ -95,7 +96,8 @@ def test_a_disk_that_refuses_is_told(tmp_path: Path) -> None:
 
 
 def test_the_node_is_the_one_the_worker_looks_for_and_offers_its_formats() -> None:
-    inputs: dict[str, Any] = NODE_CLASS_MAPPINGS[FRAME_SAVER].INPUT_TYPES()["required"]
+    inputs: dict[str, Any] = SaveFrames.INPUT_TYPES()["required"]
+    assert NODE_CLASS_MAPPINGS[FRAME_SAVER] is SaveFrames
     assert {encodings[0].format.lower() for encodings in LADDERS.values() if encodings[0].format} <= set(
         inputs["format"][0]
     )

@@ -30,9 +30,10 @@ FULL = {
 Node = dict[str, Any]
 
 
-def filled(frame_saver: bool = False, **fields: Any) -> Graph:
+def filled(frame_saver: bool = False, attention: str = "comfyui", **fields: Any) -> Graph:
     request = parse({**FULL, **fields}, SETTINGS)
-    return fill(request, request.form(1, 1), image_name="job/start.png", prefix="job", frame_saver=frame_saver)
+    how: dict[str, Any] = {"frame_saver": frame_saver, "attention": attention}
+    return fill(request, request.form(1, 1), image_name="job/start.png", prefix="job", **how)
 
 
 def adapted(workflow: Any, uploads: dict[str, str] | None = None, image_name: str | None = None) -> Graph:
@@ -136,6 +137,21 @@ def test_where_comfyui_has_the_frame_saver_it_writes_what_will_be_sent(frame_for
 def test_the_frame_saver_keeps_every_pixel_where_png_is_asked_for() -> None:
     assert inputs_of(filled(frame_saver=True, frame_format="png"), "SaveFrames")[0]["format"] == "png"
     assert not inputs_of(filled(frame_saver=True, output="video"), "SaveFrames")
+
+
+@pytest.mark.parametrize("upscale", [None, "1080p"])
+def test_every_diffusion_model_samples_with_the_attention_chosen(upscale: str | None) -> None:
+    graph = filled(attention="cudnn", upscale=upscale)
+    loaders = {node_id for node_id, found in graph.nodes.items() if found["class_type"] == "UNETLoader"}
+    users = [
+        found
+        for found in graph.nodes.values()
+        for value in found["inputs"].values()
+        if value in [[one, 0] for one in loaders]
+    ]
+    assert [user["class_type"] for user in users] == ["SetAttention"] * len(loaders)
+    assert {user["inputs"]["attention"] for user in users} == {"cudnn"}
+    assert not inputs_of(filled(upscale=upscale), "SetAttention")
 
 
 def test_frames_that_nobody_wants_are_not_saved_and_the_video_always_is() -> None:

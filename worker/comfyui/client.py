@@ -109,6 +109,14 @@ class ComfyUI:
 
         return self._ask("GET", f"/object_info/{class_type}", read)
 
+    def default_of(self, class_type: str, name: str) -> Any:
+        """The default of a required input that is one of several choices; None where there is no such node class."""
+
+        def find(classes: dict[str, Any]) -> Any:
+            return classes[class_type]["input"]["required"][name][1]["default"] if class_type in classes else None
+
+        return self._ask("GET", f"/object_info/{class_type}", find)
+
     def upload(self, data: bytes, filename: str, subfolder: str) -> str:
         """Store a picture under input/`subfolder` and return the name by which LoadImage finds it."""
         fields = {"subfolder": subfolder, "type": "input", "overwrite": "true"}

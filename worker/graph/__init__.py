@@ -9,6 +9,16 @@ adapt    a caller's own graph made fit for a job
 from worker.graph.adapt import adapt
 from worker.graph.fill import DEFAULT_GRAPH, FRAME_SAVER, UPSCALE_GRAPH, fill
 from worker.graph.graph import Graph
-from worker.graph.options import LORA_LOADER
+from worker.graph.options import ATTENTION_SETTER, COMFYUIS_ATTENTION, LORA_LOADER
 
-__all__ = ["DEFAULT_GRAPH", "FRAME_SAVER", "LORA_LOADER", "UPSCALE_GRAPH", "Graph", "adapt", "fill"]
+__all__ = [
+    "ATTENTION_SETTER",
+    "COMFYUIS_ATTENTION",
+    "DEFAULT_GRAPH",
+    "FRAME_SAVER",
+    "LORA_LOADER",
+    "UPSCALE_GRAPH",
+    "Graph",
+    "adapt",
+    "fill",
+]

@@ -10,6 +10,7 @@ from worker.catalogue import PRESETS
 from worker.errors import ConfigError
 from worker.graph import options as graph_options
 from worker.graph.graph import Graph, title_of
+from worker.graph.options import COMFYUIS_ATTENTION
 from worker.input import limits
 from worker.input.loras import Lora
 from worker.input.request import SIDE_STEP, Form, Request
@@ -52,12 +53,14 @@ def fill(
     frame_saver: bool = False,
     options: Collection[str] = (),
     loras: Sequence[Lora] = (),
+    attention: str = COMFYUIS_ATTENTION,
 ) -> Graph:
     """The graph for the request, with its values.
 
     image_name: the picture's name in ComfyUI's input folder. prefix: the job's own folder in its output folder.
     frame_saver: ComfyUI has FRAME_SAVER, which then writes the frames as the answer is to have them.
-    options: names of catalogue.GRAPH_OPTIONS. loras: under the names that ComfyUI has.
+    options: names of catalogue.GRAPH_OPTIONS. loras: under the names that ComfyUI has. attention: a choice of
+    ATTENTION_SETTER, which ComfyUI has.
     """
     path = UPSCALE_GRAPH if request.upscale else DEFAULT_GRAPH
     nodes = json.loads(_text(path))
@@ -72,6 +75,8 @@ def fill(
         nodes[ids[title]]["inputs"].update(inputs)
     graph_options.apply(options, nodes, model=ids[LOAD_MODEL], decoder=ids[DECODE])
     graph_options.add_loras(loras, nodes)
+    if attention != COMFYUIS_ATTENTION:
+        graph_options.set_attention(attention, nodes)
     return _with_frames(request, form, nodes, ids, frame_saver)
 
 

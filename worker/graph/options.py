@@ -9,6 +9,11 @@ from worker.input.loras import Lora
 MODEL_LOADER = "UNETLoader"
 LORA_LOADER = "LoraLoaderModelOnly"
 
+ATTENTION_SETTER = "SetAttention"
+"""The class of comfyui_nodes/ that chooses the attention kernel; its input's default is what suits the GPU."""
+COMFYUIS_ATTENTION = "comfyui"
+"""Its choice that changes nothing."""
+
 
 def apply(names: Collection[str], nodes: dict[str, Any], *, model: str, decoder: str) -> None:
     """Change the graph; `model` and `decoder` are the ids of the nodes that load the model and decode the frames."""
@@ -22,6 +27,13 @@ def apply(names: Collection[str], nodes: dict[str, Any], *, model: str, decoder:
         else:
             insert_behind(source, nodes, name, node_of(option.class_type, option.title, option.inputs))
             source = name
+
+
+def set_attention(attention: str, nodes: dict[str, Any]) -> None:
+    """Have every diffusion model of the graph sample with this attention, a choice of ATTENTION_SETTER."""
+    for loader in [node_id for node_id, node in nodes.items() if node["class_type"] == MODEL_LOADER]:
+        setter = node_of(ATTENTION_SETTER, "Set attention", {"attention": attention})
+        insert_behind(loader, nodes, f"attention_{loader}", setter)
 
 
 def node_of(class_type: str, title: str, inputs: Mapping[str, Any]) -> dict[str, Any]:

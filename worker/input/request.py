@@ -259,13 +259,15 @@ class Request(BaseModel):
         sizes = [size for wide in TRAINED_SIZES[self.resolution or DEFAULT_RESOLUTION] for size in (wide, wide[::-1])]
         return min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
 
-    def facts(self, form: "Form", options: Collection[str], loras: Sequence[Lora] = ()) -> dict[str, Any]:
+    def facts(
+        self, form: "Form", options: Collection[str] = (), loras: Sequence[Lora] = (), attention: str = "comfyui"
+    ) -> dict[str, Any]:
         """What the answer tells of the clip, and what it is made with; `options`: the graph's (GRAPH_OPTIONS)."""
         width, height = form.size
         fields = ("preset", "steps", "cfg", "shift", "fit", "upscale")
         used = {name: getattr(self, name) for name in fields}
-        used |= {"model": PRESETS[self.preset].model, "options": list(options), "understood": dict(self._became)}
-        used["loras"] = [lora.model_dump() for lora in loras]
+        used |= {"model": PRESETS[self.preset].model, "options": list(options), "attention": attention}
+        used |= {"loras": [lora.model_dump() for lora in loras], "understood": dict(self._became)}
         if "prompt" not in self.model_fields_set:
             used["prompt"] = self.prompt
         size = {"width": width, "height": height, "num_frames": self.num_frames, "fps": self.fps}
