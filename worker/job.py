@@ -75,17 +75,16 @@ class Plan:
 
 def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings, ends: Limits) -> Plan:
     """Settle everything before the prompt: ComfyUI answers, the images are checked and uploaded, the graph is made."""
-    stats = wait_for_answer(comfyui, settings.boot_timeout, ends.cancelled)
+    stats = wait_for_answer(comfyui, settings.boot_timeout, ends.check)
     stand_in = stats.get("stand_in")
     warnings = [*request.warnings, *([f"this was not made by HunyuanVideo: {stand_in}"] if stand_in else [])]
 
     def load(name: str, source: str) -> image.Image:
-        ends.check_cancelled()
-        as_sent = request.workflow is not None
-        return image.load(source, name, settings, as_sent=as_sent, check=ends.check_cancelled)
+        ends.check()
+        return image.load(source, name, settings, as_sent=request.workflow is not None, check=ends.check)
 
     def upload(picture: image.Image, stem: str = "image") -> str:
-        ends.check_cancelled()
+        ends.check()
         warnings.extend(picture.warnings)
         return comfyui.upload(picture.data, stem + picture.suffix, scope.name)
 
@@ -104,7 +103,9 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
     if settings.clip_limits:
         limits.check(form, stats["devices"][0]["vram_total"], settings.clip_limits)
     warnings.extend(form.warnings)
-    name = upload(image.letterbox(picture, *form.size) if request.fit == "pad" else picture)
+    if request.fit == "pad":
+        picture = image.letterbox(picture, *form.size, settings, ends.check)
+    name = upload(picture)
     saver = request.output != "video" and comfyui.has_node(graph.FRAME_SAVER)
     changes: Any = {"options": settings.graph_options, "loras": chosen, "attention": attention(comfyui, settings)}
     filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=saver, **changes)

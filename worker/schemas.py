@@ -7,8 +7,8 @@ from pydantic.json_schema import models_json_schema
 
 from worker.catalogue import PRESETS, Preset
 from worker.config import Settings
-from worker.input.image import MAX_ASPECT
 from worker.input.loras import Lora
+from worker.input.pixels import MAX_ASPECT
 from worker.input.request import DEFAULT_RESOLUTION, TRAINED_SIZES, Request
 
 REF = "#/components/schemas/{model}"

@@ -14,6 +14,7 @@ from worker import catalogue, config, job
 from worker.comfyui import connect, folders, wait_for_answer
 from worker.config import Settings
 from worker.errors import ConfigError, ModelError, ModelMissing
+from worker.input import image
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,9 @@ def check_comfyui(settings: Settings, end: float) -> None:
 
     Raises ConfigError where it cannot run the graphs as GRAPH_OPTIONS has them.
     """
+    image.warm()
     with connect(settings.comfyui_url, settings.comfyui_log) as comfyui:
-        stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), threading.Event())
+        stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), lambda: None)
     if settings.comfyui_dir:
         folders.sweep(settings.comfyui_dir)
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)

@@ -48,7 +48,7 @@ def comfyui(request: pytest.FixtureRequest, free_port: int) -> Iterator[Process]
         pytest.skip("no --comfyui-command: no real ComfyUI was killed here")
     process = Process(command, free_port, request.config.getoption("--comfyui-dir"))
     try:
-        wait_for_answer(ComfyUI(process.url), BOOT, threading.Event())
+        wait_for_answer(ComfyUI(process.url), BOOT, lambda: None)
         yield process
     finally:
         process.kill()

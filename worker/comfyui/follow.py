@@ -47,16 +47,25 @@ class Limits:
     pid_file: Path | None = None
     """Has the process id of a ComfyUI that is started again when it is killed; None: it is not to be killed"""
 
+    def check(self) -> None:
+        """Raise JobCancelled, or JobTimeout once the deadline has passed: for what comes before the prompt."""
+        self.check_cancelled()
+        if time.monotonic() > self.deadline:
+            raise JobTimeout(
+                "the job passed its deadline (JOB_TIMEOUT) before ComfyUI had it; send it again, or raise it"
+            )
+
     def check_cancelled(self) -> None:
         """Raise JobCancelled once the platform took the job back."""
         if self.cancelled.is_set():
             raise JobCancelled("the platform cancelled the job")
 
 
-def wait_for_answer(comfyui: ComfyUI, timeout: float, cancelled: threading.Event) -> Mapping[str, Any]:
+def wait_for_answer(comfyui: ComfyUI, timeout: float, check: Callable[[], None]) -> Mapping[str, Any]:
     """ComfyUI's stats as soon as it answers: one that died is started again and needs some seconds.
 
-    Raises ComfyUIUnavailable, with the wish for a new worker, after `timeout` seconds (COMFYUI_BOOT_TIMEOUT).
+    Raises ComfyUIUnavailable, with the wish for a new worker, after `timeout` seconds (COMFYUI_BOOT_TIMEOUT), and what
+    `check` raises.
     """
     end = time.monotonic() + timeout
     while True:
@@ -66,8 +75,8 @@ def wait_for_answer(comfyui: ComfyUI, timeout: float, cancelled: threading.Event
             if time.monotonic() > end:
                 raise ComfyUIUnavailable(f"{error.message} within {timeout:.0f} s", refresh_worker=True) from error
             log.debug("waiting for ComfyUI: %s", error.message)
-        if cancelled.wait(0.2):
-            raise JobCancelled("the platform cancelled the job")
+        check()
+        time.sleep(TICK)
 
 
 def execute(

@@ -1,0 +1,208 @@
+"""Pictures made to hurt: the time, the memory and the life of what decodes them end, and the worker goes on."""
+
+import base64
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from local.engine import Engine, Scenario, start
+from tests.conftest import Run
+from tests.helpers import encode, gradient, small_job, wait_until
+from worker.errors import ImageRejected, JobCancelled, JobTimeout
+from worker.input import decoder as decoders
+from worker.input import image
+from worker.input.decoder import Decoder
+from worker.input.pixels import Unfit
+
+GOOD = base64.b64decode(gradient())
+LIMITS = {"max_pixels": 64_000_000, "as_sent": True}
+
+
+def slow_picture() -> bytes:
+    """60 megapixels in a few hundred kB, half transparent: seconds of decoding."""
+    picture = Image.effect_noise((70, 70), 90).resize((7700, 7700), Image.Resampling.NEAREST).convert("RGBA")
+    picture.putalpha(200)
+    return encode(picture, "PNG", compress_level=1)
+
+
+def webp_of(side: int) -> bytes:
+    """A WebP animation of 46 bytes whose canvas its reader makes before anybody can ask for its size."""
+    size = (side - 1).to_bytes(3, "little")
+    return (
+        struct.pack("<4sI8sI", b"RIFF", 38, b"WEBPVP8X", 10)
+        + b"\2\0\0\0"
+        + size * 2
+        + struct.pack("<4sI", b"ANIM", 6)
+        + bytes(6)
+    )
+
+
+@pytest.fixture(scope="module")
+def slow() -> bytes:
+    return slow_picture()
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    made = Decoder()
+    yield made
+    if made._child:
+        made._child.kill()
+
+
+def ask(decoder: Decoder, data: bytes, check: Any = lambda: None, **request: Any) -> Any:
+    return decoder.ask({**LIMITS, **request}, data, check)
+
+
+def check_it_goes_on(decoder: Decoder) -> None:
+    made = ask(decoder, GOOD)
+    assert (made.data, made.suffix, made.width, made.height) == (GOOD, ".png", 96, 64)
+
+
+def pid_of(decoder: Decoder) -> int:
+    assert decoder._child
+    return decoder._child._process.pid
+
+
+def test_one_child_does_all_that_is_sound(decoder: Decoder) -> None:
+    check_it_goes_on(decoder)
+    first = pid_of(decoder)
+    with pytest.raises(Unfit) as caught:
+        ask(decoder, b"no picture")
+    assert caught.value.kind == "unknown"
+    check_it_goes_on(decoder)
+    assert pid_of(decoder) == first
+
+
+def test_one_that_takes_too_long_is_given_up_in_time(
+    decoder: Decoder, slow: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_it_goes_on(decoder)
+    monkeypatch.setattr(decoders, "SECONDS", 0.3)
+    began = time.monotonic()
+    with pytest.raises(Unfit) as caught:
+        ask(decoder, slow)
+    assert caught.value.kind == "slow"
+    assert time.monotonic() - began < 2
+    monkeypatch.undo()
+    check_it_goes_on(decoder)
+
+
+def test_what_check_raises_ends_it_at_once(decoder: Decoder, slow: bytes) -> None:
+    check_it_goes_on(decoder)
+    first, began = pid_of(decoder), time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() - began > 0.2:
+            raise JobCancelled("no more")
+
+    with pytest.raises(JobCancelled):
+        ask(decoder, slow, check)
+    assert time.monotonic() - began < 2
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+    check_it_goes_on(decoder)
+
+
+def test_one_that_waits_for_its_turn_can_be_cancelled(decoder: Decoder, slow: bytes) -> None:
+    check_it_goes_on(decoder)
+    busy = threading.Thread(target=lambda: ask(decoder, slow))
+    busy.start()
+    wait_until(decoder._lock.locked)
+    began = time.monotonic()
+
+    def check() -> None:
+        raise JobCancelled("no more")
+
+    with pytest.raises(JobCancelled):
+        ask(decoder, GOOD, check)
+    assert time.monotonic() - began < 1
+    busy.join()
+    check_it_goes_on(decoder)
+
+
+@pytest.mark.parametrize("side", [8192, 16384])
+def test_a_canvas_of_gigabytes_is_too_many_pixels_and_costs_the_worker_nothing(decoder: Decoder, side: int) -> None:
+    check_it_goes_on(decoder)
+    with pytest.raises(Unfit) as caught:
+        ask(decoder, webp_of(side), max_pixels=1_000_000)
+    assert caught.value.kind in {"pixels", "broken"}
+    status = Path(f"/proc/{pid_of(decoder)}/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    assert peak < 850_000  # kB
+    check_it_goes_on(decoder)
+
+
+def test_a_child_that_ended_while_nobody_asked_costs_no_picture(decoder: Decoder) -> None:
+    check_it_goes_on(decoder)
+    os.kill(pid_of(decoder), signal.SIGKILL)
+    assert decoder._child
+    decoder._child._process.wait()
+    check_it_goes_on(decoder)
+
+
+def test_one_that_kills_its_decoder_is_refused(decoder: Decoder, slow: bytes) -> None:
+    check_it_goes_on(decoder)
+    threading.Timer(0.3, os.kill, [pid_of(decoder), signal.SIGKILL]).start()
+    with pytest.raises(Unfit) as caught:
+        ask(decoder, slow)
+    assert caught.value.kind == "dead"
+    check_it_goes_on(decoder)
+
+
+def test_the_child_has_no_secrets_and_ends_with_its_parent(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from worker.input.decoder import Decoder; d = Decoder(); d.warm();"
+        "print(d._child._process.pid, flush=True); time.sleep(60)"
+    )
+    environ = {**os.environ, "BUCKET_SECRET_ACCESS_KEY": "HIDDEN", "RUNPOD_AI_API_KEY": "HIDDEN"}
+    with subprocess.Popen([sys.executable, "-c", script], env=environ, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = Path("/proc") / parent.stdout.readline().strip()
+        wait_until(lambda: b"decoder" in (child / "cmdline").read_bytes())
+        assert b"HIDDEN" not in (child / "environ").read_bytes()
+        parent.kill()
+    wait_until(lambda: not child.exists() or " Z " in (child / "stat").read_text())
+
+
+class TestAJob:
+    """What reaches the prompt reaches the picture before it, too."""
+
+    @pytest.fixture(scope="class")
+    def engine(self) -> Iterator[Engine]:
+        with start(scenario=Scenario(step_seconds=0.01)) as running:
+            yield running
+
+    @pytest.mark.parametrize("fit", ["crop", "pad"])
+    def test_its_deadline_ends_a_slow_picture(self, run: Run, engine: Engine, slow: bytes, fit: str) -> None:
+        image.warm()
+        began = time.monotonic()
+        with pytest.raises(JobTimeout, match="JOB_TIMEOUT"):
+            run(engine, small_job(image=base64.b64encode(slow).decode(), fit=fit), job_timeout=1.0)
+        assert time.monotonic() - began < 5
+        assert run(engine, small_job())["status"] == "success"
+
+    def test_a_cancel_ends_a_slow_picture(self, run: Run, engine: Engine, slow: bytes) -> None:
+        cancelled = threading.Event()
+        threading.Timer(0.5, cancelled.set).start()
+        began = time.monotonic()
+        with pytest.raises(JobCancelled):
+            run(engine, small_job(image=base64.b64encode(slow).decode()), cancelled=cancelled)
+        assert time.monotonic() - began < 5
+
+    def test_a_slow_picture_is_refused_with_what_to_do(
+        self, run: Run, engine: Engine, slow: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(decoders, "SECONDS", 0.3)
+        with pytest.raises(ImageRejected, match="s to decode"):
+            run(engine, small_job(image=base64.b64encode(slow).decode()))
