@@ -46,6 +46,11 @@ check: $(VENV)/dev ## lint, types, tests: what CI runs
 	@tests/browser/install_chromium.sh
 	@$(PY) -m pytest $(SIDE_BY_SIDE)
 
+test-next: ## tests/platform on the newest pre-release of the SDK's version 2, in an environment of its own
+	@$(MAKE) --no-print-directory VENV=.venv-next .venv-next/dev
+	@.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'runpod>=2.0.0rc1,<3'
+	@.venv-next/bin/python -m pytest $(SIDE_BY_SIDE) tests/platform
+
 soak: $(VENV)/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
 	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 300 --log-cli-level WARNING
 
@@ -75,4 +80,4 @@ $(VENV)/%: requirements/%.txt | environment
 	@requirements/environment.sh install $(VENV) $<
 	@touch $@
 
-.PHONY: environment help run serve comfyui test check soak fuzz bench hooks coverage docs lock
+.PHONY: environment help run serve comfyui test test-next check soak fuzz bench hooks coverage docs lock

@@ -140,10 +140,11 @@ class TestSigterm:
 
 
 class Site:
-    """Holds every request that it gets until it is released, then answers 200."""
+    """Holds every request that it gets until it is released, then answers with `body`, or what was put there."""
 
-    def __init__(self, url: str) -> None:
-        self.url, self.asked, self.release = url, threading.Event(), threading.Event()
+    def __init__(self, url: str, body: bytes) -> None:
+        self.url, self.body = url, body
+        self.asked, self.release = threading.Event(), threading.Event()
 
     def bucket(self) -> dict[str, str]:
         """The site as a job's own bucket."""
@@ -155,13 +156,16 @@ class Site:
 def held_site(body: bytes = b"") -> Iterator[Site]:
     class Held(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             site.asked.set()
             site.release.wait(30)
             self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            if self.command == "PUT":
+                site.body = sent
+            answer = site.body if self.command == "GET" else b""
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(answer)
 
         do_PUT = do_GET  # noqa: N815  the base class's names
 
@@ -169,7 +173,7 @@ def held_site(body: bytes = b"") -> Iterator[Site]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Held)
-    site = Site(f"http://127.0.0.1:{server.server_port}")
+    site = Site(f"http://127.0.0.1:{server.server_port}", body)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield site
     server.shutdown()
