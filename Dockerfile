@@ -1,7 +1,8 @@
-# syntax=docker/dockerfile:1
 # The worker's image: ComfyUI at one commit in its own environment, the worker in another one, without torch.
 # docker build .                          CUDA 12.8: hosts whose driver has CUDA 12.4 or later
 # docker build --build-arg CUDA=cu130 .   CUDA 13.0: hosts whose driver has CUDA 13.0 or later
+# docker build --target with-models .     the models inside; --build-arg MODEL_SETS=fast chooses which
+# BuildKit builds it with the frontend that it brings: without a line "# syntax" none is fetched.
 ARG CUDA=cu128
 
 # Not NVIDIA's images: torch's wheels bring the CUDA libraries, and what those images add stands in the way. They ask for
@@ -15,51 +16,89 @@ ENV NVIDIA_REQUIRE_CUDA="cuda>=13.0"
 
 # hadolint ignore=DL3006 # both bases have a version
 FROM base-${CUDA} AS system
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# LOCAL_HOST: without a queue of RunPod's the handler starts a local endpoint, to be reached through docker run -p.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    PATH=/opt/worker-venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    COMFYUI_DIR=/comfyui \
+    COMFYUI_PYTHON=/opt/comfyui-venv/bin/python \
+    LOCAL_HOST=0.0.0.0
 # hadolint ignore=DL3008 # the archive keeps only the latest version of each package
 RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 tini \
     && apt-get clean \
     && python3 --version && tini --version
+# It runs as root: a network volume belongs to root, and downloaded models are saved there for the next worker.
+# No HEALTHCHECK: RunPod does not run it, and a container whose ComfyUI stays down ends by itself.
+WORKDIR /worker
+EXPOSE 8188 8000
+ENTRYPOINT ["/usr/bin/tini", "--", "/worker/builder.sh"]
+CMD ["python", "-u", "handler.py"]
 
 FROM system AS build
 # hadolint ignore=DL3008
 RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends git python3-venv \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends binutils git python3-venv \
     && apt-get clean \
-    && git --version && python3 -m venv --help >/dev/null
+    && python3 -m venv /build/pip
+COPY requirements/layers.sh /build/
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_PROGRESS_BAR=off \
+    PIP_NO_COMPILE=1 \
+    PIP_NO_DEPS=1 \
+    PIP_ONLY_BINARY=:all: \
+    PIP_REQUIRE_HASHES=1
 
-FROM build AS comfyui
+FROM build AS locks
 ARG CUDA
-COPY requirements/install_comfyui.sh requirements/comfyui-${CUDA}.txt /build/
+COPY requirements/comfyui-${CUDA}.txt /build/
+RUN /build/layers.sh split /build/comfyui-${CUDA}.txt /build
+
+# Torch apart from the rest of ComfyUI's environment: it is most of the bytes, and changes least.
+FROM build AS torch
+COPY --from=locks /build/torch.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /build/install_comfyui.sh environment /opt/comfyui-venv /build/comfyui-${CUDA}.txt
+    /build/pip/bin/python -m pip install --target /opt/torch -r /build/torch.txt \
+    && /build/layers.sh strip /opt/torch \
+    && /build/layers.sh settle /opt/torch python3
+
+FROM torch AS comfyui-venv
+COPY --from=locks /build/rest.txt /build/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv /opt/comfyui-venv \
+    && site=$(echo /opt/comfyui-venv/lib/python3*/site-packages) \
+    && echo /opt/torch >"$site/torch.pth" \
+    && "$COMFYUI_PYTHON" -m pip install -r /build/rest.txt \
+    && /build/layers.sh strip "$site" \
+    && "$COMFYUI_PYTHON" -m pip check \
+    && "$COMFYUI_PYTHON" -c 'import torch, torchvision, torchaudio, triton; print("torch", torch.__version__, torch.version.cuda)' \
+    && /build/layers.sh settle /opt/comfyui-venv "$COMFYUI_PYTHON"
+
+FROM comfyui-venv AS comfyui
+COPY requirements/install_comfyui.sh /build/
 # Unset, they are the script's: release 0.33.0.
 ARG COMFYUI_REPOSITORY
 ARG COMFYUI_COMMIT
-RUN /build/install_comfyui.sh tree /comfyui /opt/comfyui-venv && rm -rf /comfyui/.git /comfyui/user
+RUN PIP_REQUIRE_HASHES=0 /build/install_comfyui.sh tree /comfyui /opt/comfyui-venv \
+    && rm -rf /comfyui/.git /comfyui/user \
+    && /build/layers.sh settle /comfyui "$COMFYUI_PYTHON"
 
-FROM build AS worker
+FROM build AS worker-venv
 COPY requirements/worker.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv /opt/worker-venv \
-    && /opt/worker-venv/bin/python -m pip install --no-deps --only-binary :all: --require-hashes -r /build/worker.txt \
-    && /opt/worker-venv/bin/python -m pip check \
-    && /opt/worker-venv/bin/python -c "import runpod; print('runpod', runpod.__version__)"
+    && python -m pip install -r /build/worker.txt \
+    && python -m pip check \
+    && python -c "import runpod; print('runpod', runpod.__version__)" \
+    && /build/layers.sh settle /opt/worker-venv python
 
-# It runs as root: a network volume belongs to root, and downloaded models are saved there for the next worker.
-FROM system
-COPY --from=comfyui /opt/comfyui-venv /opt/comfyui-venv
-COPY --from=comfyui /comfyui /comfyui
-COPY --from=worker /opt/worker-venv /opt/worker-venv
-# LOCAL_HOST: without a queue of RunPod's the handler starts a local endpoint, to be reached through docker run -p.
-ENV PATH=/opt/worker-venv/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    COMFYUI_DIR=/comfyui \
-    COMFYUI_PYTHON=/opt/comfyui-venv/bin/python \
-    LOCAL_HOST=0.0.0.0
+# The worker's own files, tried on what they run on.
+FROM comfyui AS worker-files
+COPY --from=worker-venv /opt/worker-venv /opt/worker-venv
 WORKDIR /worker
 COPY workflow_api.json builder.sh handler.py verify_setup.py ./
 COPY requirements requirements
@@ -70,17 +109,63 @@ COPY local/__init__.py local/laptop.py local/
 COPY local/endpoint local/endpoint
 COPY local/page local/page
 COPY comfyui_nodes /comfyui/custom_nodes/hunyuan_worker
-RUN python -m compileall -q . /comfyui/custom_nodes \
-    && python -c "import handler, verify_setup" \
+RUN python -c "import handler, verify_setup" \
     && PYTHONPATH=/comfyui/custom_nodes "$COMFYUI_PYTHON" -c "import hunyuan_worker" \
-    && bash -n builder.sh
-EXPOSE 8188 8000
-ENTRYPOINT ["/usr/bin/tini", "--", "/worker/builder.sh"]
-CMD ["python", "-u", "handler.py"]
+    && bash -n builder.sh \
+    && /build/layers.sh settle /worker python \
+    && /build/layers.sh settle /comfyui/custom_nodes/hunyuan_worker "$COMFYUI_PYTHON"
 
+# The models, downloaded and checked as at a worker's start.
+FROM system AS models
+COPY --from=worker-venv /opt/worker-venv /opt/worker-venv
+COPY worker/__init__.py worker/catalogue.py worker/catalogue.toml worker/config.py worker/errors.py worker/logs.py worker/
+COPY worker/models worker/models
+ARG MODEL_SETS=default
+ARG HF_ENDPOINT
+RUN --mount=type=secret,id=hf_token \
+    HF_TOKEN=$(cat /run/secrets/hf_token 2>/dev/null || true) VOLUME_DIR=/none MODELS_DIR=/models \
+    python -m worker.models bring \
+    && find /models -exec touch --no-dereference --date=2000-01-01T00:00:00Z {} +
+
+# One layer for each model, below all that changes more often. A pattern that matches nothing copies nothing.
+FROM system AS with-models
+COPY --link --from=models /models/clip_vision/* /comfyui/models/clip_vision/
+COPY --link --from=models /models/text_encoders/qwen* /comfyui/models/text_encoders/
+COPY --link --from=models /models/text_encoders/byt5* /comfyui/models/text_encoders/
+COPY --link --from=models /models/vae/* /comfyui/models/vae/
+COPY --link --from=models /models/diffusion_models/*_720p_* /comfyui/models/diffusion_models/
+COPY --link --from=models /models/diffusion_models/*_480p_* /comfyui/models/diffusion_models/
+COPY --link --from=models /models/diffusion_models/*_1080p_* /comfyui/models/diffusion_models/
+COPY --link --from=models /models/latent_upscale_models/* /comfyui/models/latent_upscale_models/
+ARG MODEL_SETS=default
+ENV MODEL_SETS=$MODEL_SETS
+COPY --link --from=torch /opt/torch /opt/torch
+COPY --link --from=comfyui-venv /opt/comfyui-venv /opt/comfyui-venv
+COPY --link --from=comfyui /comfyui /comfyui
+COPY --link --from=worker-venv /opt/worker-venv /opt/worker-venv
+COPY --link --from=worker-files /comfyui/custom_nodes/hunyuan_worker /comfyui/custom_nodes/hunyuan_worker
+COPY --link --from=worker-files /worker /worker
 ARG WORKER_VERSION=dev
 ARG WORKER_COMMIT=unknown
+ARG WORKER_SOURCE
+ENV WORKER_VERSION=$WORKER_VERSION WORKER_COMMIT=$WORKER_COMMIT
+LABEL org.opencontainers.image.title="HunyuanVideo 1.5 worker with models" \
+      org.opencontainers.image.version=$WORKER_VERSION \
+      org.opencontainers.image.revision=$WORKER_COMMIT \
+      org.opencontainers.image.source=$WORKER_SOURCE
+
+FROM system AS worker
+COPY --link --from=torch /opt/torch /opt/torch
+COPY --link --from=comfyui-venv /opt/comfyui-venv /opt/comfyui-venv
+COPY --link --from=comfyui /comfyui /comfyui
+COPY --link --from=worker-venv /opt/worker-venv /opt/worker-venv
+COPY --link --from=worker-files /comfyui/custom_nodes/hunyuan_worker /comfyui/custom_nodes/hunyuan_worker
+COPY --link --from=worker-files /worker /worker
+ARG WORKER_VERSION=dev
+ARG WORKER_COMMIT=unknown
+ARG WORKER_SOURCE
 ENV WORKER_VERSION=$WORKER_VERSION WORKER_COMMIT=$WORKER_COMMIT
 LABEL org.opencontainers.image.title="HunyuanVideo 1.5 worker" \
       org.opencontainers.image.version=$WORKER_VERSION \
-      org.opencontainers.image.revision=$WORKER_COMMIT
+      org.opencontainers.image.revision=$WORKER_COMMIT \
+      org.opencontainers.image.source=$WORKER_SOURCE

@@ -8,7 +8,7 @@ IMAGE ?= examples/rocket.jpg
 PROMPT ?= the rocket lifts off, smoke billowing over the water
 FRAMES ?= 25
 OUT ?= outputs
-SCRIPTS := builder.sh build_and_deploy.sh requirements/environment.sh requirements/install_comfyui.sh requirements/lock.sh .ci/run tests/browser/install_chromium.sh
+SCRIPTS := builder.sh build_and_deploy.sh requirements/environment.sh requirements/install_comfyui.sh requirements/layers.sh requirements/lock.sh .ci/run .ci/try_image.sh tests/browser/install_chromium.sh
 # Tests wait for processes more than they work; files that take long come first.
 SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 COMFYUI_CUDA ?= cu128

@@ -24,6 +24,8 @@ Asks for what no option and no variable gives.
   --dry-run        DEPLOY_DRY_RUN=yes    ask nothing, change nothing: print every check that is not met, and the plan
   -h, --help
 
+With the models inside the image: build_and_deploy.sh [options] -- --target with-models --build-arg MODEL_SETS=fast
+
 More variables: MIN_FREE_GB (40), ROLL_TIMEOUT (1800 s), ROLL_PAUSE between two looks (3 s), JOB_TIMEOUT (3600 s),
 PYTHON (.venv/bin/python, else python3), RUNPOD_API_BASE (https://api.runpod.io/v2) and RUNPOD_JOBS_BASE
 (https://api.runpod.ai/v2).

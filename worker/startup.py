@@ -3,6 +3,7 @@
 import base64
 import io
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +19,8 @@ from worker.input import image
 
 log = logging.getLogger(__name__)
 
-NO_COMPILE = "2.6."
-"""Releases of torch without an option (guard_filter_fn) that ComfyUI 0.8.0's TorchCompileModel uses."""
+COMPILERS = ("gcc", "clang", "cc")
+"""Of which Triton takes one, for a small library around each kernel that torch_compile makes."""
 SIDE = 64  # pixels of the warm-up's clip: the least that a job may ask for
 
 
@@ -68,10 +69,10 @@ def check_comfyui(settings: Settings, end: float) -> None:
     if settings.comfyui_dir:
         folders.sweep(settings.comfyui_dir)
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
-    if "torch_compile" in settings.graph_options and stats["pytorch_version"].startswith(NO_COMPILE):
+    if settings.comfyui_dir and "torch_compile" in settings.graph_options and not any(map(shutil.which, COMPILERS)):
         raise ConfigError(
-            f"GRAPH_OPTIONS has torch_compile, with which every job fails on torch {stats['pytorch_version']}: "
-            "leave it out, or use the image for CUDA 12.8"
+            "GRAPH_OPTIONS has torch_compile, with which every job would fail: there is no C compiler here. Leave it out "
+            "(it gains a few percent at most), or build an image FROM this one with the packages gcc and python3-dev"
         )
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from worker import catalogue
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 CUDAS = ("cu128", "cu130")
@@ -109,7 +111,14 @@ def test_the_worker_s_environment_has_no_torch():
 
 def test_no_secret_is_an_argument_or_a_variable_of_the_image():
     assert not [each for each in instructions() if each.name in {"ARG", "ENV", "LABEL"} and SECRET.search(each.value)]
-    assert "type=secret" not in DOCKERFILE
+    assert all("--mount=type=secret" in each.value for each in instructions() if "HF_TOKEN" in each.value)
+
+
+def test_each_model_has_a_layer_of_its_own_in_the_image_with_models():
+    patterns = re.findall(r"^COPY --link --from=models /models/(\S+) /comfyui/models/\S+$", DOCKERFILE, re.MULTILINE)
+    for model in catalogue.load(catalogue.MODEL_SETS, {}):
+        assert [fnmatch(str(model.path), pattern) for pattern in patterns].count(True) == 1, model.path
+    assert len(patterns) == len(catalogue.load(catalogue.MODEL_SETS, {}))
 
 
 def test_compose_publishes_on_this_machine_only_and_takes_a_gpu():
