@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The container's entry: starts ComfyUI and keeps it up, brings the models in, and at once becomes COMMAND (the handler),
 # so that signals reach it. COMMAND waits for both: for ComfyUI's answer and for what MODELS_STATE says.
-# usage: builder.sh COMMAND [ARGUMENT...]
+# usage: builder.sh COMMAND [ARGUMENT...]    started a second time, it becomes COMMAND and does nothing again
+#        builder.sh                          status 0 once both are under way: builder.sh && python handler.py
 set -Eeuo pipefail
 
 BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,12 +16,15 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_PID:=/tmp/comfyui.pid}"
 : "${COMFYUI_LOG_LIMIT:=10000000}" # bytes | a longer COMFYUI_LOG loses its beginning
 : "${MODELS_STATE:=/tmp/models.state}"
+: "${COMFYUI_STATE:=/tmp/comfyui.state}"
+: "${BOOT_FILE:=/tmp/worker.boot}"
+: "${END_WAIT:=15}" # s that the handler has to tell the platform why it is unfit, and to answer its job
 : "${MODEL_PATHS:=/tmp/extra_model_paths.yaml}"
 : "${VOLUME_CUSTOM_NODES:=0}"    # 0 or 1 | 1: ComfyUI loads the node packs of the volume's `custom_nodes/` ([what that means](WORKFLOWS.md#custom-nodes))
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after so many within COMFYUI_DEATH_WINDOW the container ends
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
 : "${RUNPOD_INIT_TIMEOUT:=420}"  # s | the platform's limit from the container's start to the job loop; raise it where models are downloaded
-export COMFYUI_DIR COMFYUI_LOG COMFYUI_PID MODELS_STATE
+export COMFYUI_DIR COMFYUI_LOG COMFYUI_PID COMFYUI_STATE MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
 # usage: log MESSAGE...
@@ -34,13 +38,14 @@ die() {
   exit 1
 }
 
-# usage: require COMMAND...; what cannot be mended by waiting ends the boot at once
+# usage: require; what cannot be fixed by waiting ends the boot at once
 require() {
-  (($# > 0)) || die "no command to become: usage: builder.sh COMMAND [ARGUMENT...]"
+  local name
   [[ -f $COMFYUI_DIR/main.py ]] || die "no ComfyUI in COMFYUI_DIR=$COMFYUI_DIR: main.py is missing"
   [[ -x $COMFYUI_PYTHON ]] || die "COMFYUI_PYTHON=$COMFYUI_PYTHON cannot be run"
-  : >"$COMFYUI_LOG" || die "COMFYUI_LOG=$COMFYUI_LOG cannot be written"
-  : >"$MODELS_STATE" || die "MODELS_STATE=$MODELS_STATE cannot be written"
+  for name in COMFYUI_LOG COMFYUI_STATE MODELS_STATE; do
+    { : >"${!name}"; } 2>/dev/null || die "$name=${!name} cannot be written"
+  done
 }
 
 # usage: require_numbers VARIABLE...; bash counts with them, and its own message names no variable
@@ -60,6 +65,30 @@ set_timeouts() {
   # ComfyUI boots beside the models, so it may take as long as they.
   : "${COMFYUI_BOOT_TIMEOUT:=$((BOOT_TIMEOUT < 3600 ? BOOT_TIMEOUT : 3600))}"
   export BOOT_TIMEOUT COMFYUI_BOOT_TIMEOUT
+}
+
+# usage: hold_boot_file; false where another builder.sh of this container holds it: ComfyUI and the models are its
+# A lock of the kernel: it ends with its holder, and no file is left that a restarted container would believe.
+hold_boot_file() {
+  local status=0
+  { exec {BOOT_LOCK}<>"$BOOT_FILE"; } 2>/dev/null || die "BOOT_FILE=$BOOT_FILE cannot be written"
+  flock -w 0.2 "$BOOT_LOCK" || status=$?
+  ((status < 2)) || die "flock does not work: install util-linux"
+  return "$status"
+}
+
+# usage: write_boot_file; what a second builder.sh, and a handler that builder.sh did not become, cannot know
+write_boot_file() {
+  local name
+  for name in COMFYUI_DIR COMFYUI_URL COMFYUI_LOG COMFYUI_PID COMFYUI_STATE MODELS_STATE BOOT_TIMEOUT COMFYUI_BOOT_TIMEOUT; do
+    printf '%s=%s\n' "$name" "${!name}"
+  done >"$BOOT_FILE"
+}
+
+# usage: read_boot_file; into the environment
+read_boot_file() {
+  local line
+  while read -r line; do export "${line?}"; done <"$BOOT_FILE"
 }
 
 # usage: describe; a few lines on where this container runs
@@ -131,13 +160,13 @@ drop_secrets() {
   done
 }
 
-# usage: follow PID; its status when it ends; it is ended when COMMAND does: outside a container nothing else would
+# usage: follow PID; its status when it ends; it is ended when OWNER ends: outside a container nothing else would
 follow() {
   local watcher status=0
-  tail --pid=$$ -f /dev/null &
+  tail --pid="$OWNER" -f /dev/null &
   watcher=$!
   wait -n "$1" "$watcher" 2>/dev/null || status=$? # bash tells of a kill in words of its own
-  if ! kill -0 $$ 2>/dev/null; then
+  if ! kill -0 "$OWNER" 2>/dev/null; then
     kill "$1"
     exit
   fi
@@ -145,33 +174,59 @@ follow() {
   return "$status"
 }
 
+# usage: count_oom_kills; how often the kernel has killed in this container for lack of memory
+count_oom_kills() {
+  awk '$1 == "oom_kill" { count = $2 } END { print count + 0 }' /sys/fs/cgroup/memory.events \
+    /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null || echo 0
+}
+
+# usage: explain_end STATUS OOM_KILLS; why a process ended with STATUS; OOM_KILLS: how many there were when it started
+explain_end() {
+  local status=$1 before=$2
+  if (($(count_oom_kills) > before)); then
+    echo "was killed for lack of memory (status $status): the container needs more"
+  elif ((status == 137)); then
+    echo "ended with status 137 (killed, as it is for lack of memory)"
+  else
+    echo "ended with status $status"
+  fi
+}
+
+# usage: quote_comfyui; the last line that ComfyUI itself has written
+quote_comfyui() {
+  tail -c 20000 "$COMFYUI_LOG" | tr '\r' '\n' | grep -v ' builder: \|^[[:space:]]*$' | tail -n 1 | cut -c 1-300
+}
+
 # usage: supervise_comfyui; starts ComfyUI again when it ends, until it has ended too often
 supervise_comfyui() {
   local -a deaths=()
-  local status
+  local status oom_kills end
   name_model_paths
   while true; do
     status=0
+    oom_kills=$(count_oom_kills)
     run_comfyui &
     printf '%s\n' $! >"$COMFYUI_PID" || true # COMMAND kills one that hangs
     follow $! || status=$?
     deaths+=("$SECONDS")
     while ((SECONDS - deaths[0] > COMFYUI_DEATH_WINDOW)); do deaths=("${deaths[@]:1}"); done
-    log "ComfyUI ended with status $status, ${#deaths[@]} of $COMFYUI_MAX_DEATHS times within $COMFYUI_DEATH_WINDOW s" |
+    end=$(explain_end "$status" "$oom_kills")
+    log "ComfyUI $end, ${#deaths[@]} of $COMFYUI_MAX_DEATHS times within $COMFYUI_DEATH_WINDOW s" |
       tee -a "$COMFYUI_LOG" || true # the disk may be full
     ((${#deaths[@]} < COMFYUI_MAX_DEATHS)) || break
     sleep "$((1 << (${#deaths[@]} - 1)))"
   done
+  printf 'ComfyUI does not stay up: it %s; its last line: %s\n' "$end" "$(quote_comfyui)" >"$COMFYUI_STATE" || true
   log "error: ComfyUI does not stay up: the container ends. Its last lines:" >&2
   tail -n 20 "$COMFYUI_LOG" | sed 's/^/  /' >&2
   end_container
 }
 
-# usage: end_container; $$ is this script and, after its exec, the handler
+# usage: end_container; COMMAND ends, which this script has become; one that it has not become reads the states
 end_container() {
-  sleep 5 # a job that ran on ComfyUI is answered within 2 s, and the handler tells the platform why it is unfit
+  timeout "$END_WAIT" tail --pid="$OWNER" -f /dev/null && exit 1
   # Not TERM: the handler would end with status 0, as if asked to.
-  kill -USR1 "$$"
+  [[ $OWNER != "$$" ]] || kill -USR1 "$$"
   exit 1
 }
 
@@ -200,20 +255,34 @@ warm_links() {
   fi
 }
 
-# usage: main COMMAND [ARGUMENT...]
+# usage: start_all; each from a subshell that ends at once: what ends here later is the init's to reap, not COMMAND's
+start_all() {
+  trap '' INT # Ctrl-C is for COMMAND; what follows ends with it
+  (supervise_comfyui &)
+  (bring_models &) {BOOT_LOCK}>&-
+  (describe &) {BOOT_LOCK}>&- # nvidia-smi may take seconds
+  trap - INT
+}
+
+# usage: main [COMMAND [ARGUMENT...]]
 main() {
   trap 'log "error: line $LINENO: $BASH_COMMAND ended with status $?" >&2' ERR
-  require "$@"
-  set_timeouts
+  OWNER=$$
+  (($# > 0)) || OWNER=$PPID # what goes on when this script has ended: the shell that then becomes the handler
+  if hold_boot_file; then
+    require
+    set_timeouts
+    write_boot_file
+    (cd "$BUILDER_HOME" && start_all)
+    log "ComfyUI and the models are under way"
+  else
+    read_boot_file
+    log "another builder.sh has started ComfyUI and the models: nothing to do again"
+  fi
+  (($# > 0)) || return 0
   cd "$BUILDER_HOME"
-  trap '' INT # Ctrl-C is for COMMAND; what follows ends with it
-  # Each from a subshell that ends at once: what ends here later is the init's to reap, not COMMAND's.
-  (supervise_comfyui &)
-  (bring_models &)
-  (describe &) # nvidia-smi may take seconds
-  trap - INT
   log "starting: $*"
-  exec "$@"
+  exec "$@" {BOOT_LOCK}>&-
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

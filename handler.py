@@ -50,7 +50,7 @@ def serve(settings: Settings) -> None:
 def main(arguments: list[str]) -> None:
     """Take jobs: from the platform's queue when there is one, else from a local endpoint."""
     sdk.answer_help(arguments, __doc__)
-    settings = config.load()
+    settings = config.join_boot()
     logs.setup(settings.log_level)
     log.info("INITIALIZING RUNPOD SERVERLESS WORKER")
     sdk.refuse_silencers(settings, arguments if settings.has_queue else [])

@@ -4,6 +4,8 @@ A declaration has the variable's name, the default, the limits and what it does.
 which the comments between the declarations are the titles, and .runpod/hub.json are made from them (`make docs`).
 """
 
+import contextlib
+import fcntl
 import functools
 import os
 from collections.abc import Collection, Mapping
@@ -342,6 +344,12 @@ class Settings(Shared):
         "`/tmp/comfyui.pid`",
         allowed="a file",
     )
+    comfyui_state: Path | None = setting(
+        "COMFYUI_STATE",
+        None,
+        "where `builder.sh` says why ComfyUI does not stay up: it has `/tmp/comfyui.state`",
+        allowed="a file",
+    )
     boot_timeout: float = setting(
         "COMFYUI_BOOT_TIMEOUT",
         300,
@@ -497,6 +505,27 @@ def export(values: Mapping[str, str]) -> Settings:
     os.environ.update(values)
     load.cache_clear()
     return load()
+
+
+def join_boot() -> Settings:
+    """The settings, with what a builder.sh has decided that runs here and has not become this process.
+
+    Where COMFYUI_URL names another ComfyUI than that builder's, nothing of it counts.
+    """
+    boot = _read_boot(Path(os.environ.get("BOOT_FILE") or "/tmp/worker.boot"))  # noqa: S108 - as builder.sh has it
+    if os.environ.get("COMFYUI_URL") not in {None, "", boot.get("COMFYUI_URL")}:
+        return load()
+    return export({name: value for name, value in boot.items() if not is_set(name)})
+
+
+def _read_boot(path: Path) -> dict[str, str]:
+    """The variables of builder.sh's BOOT_FILE while it holds it; a lock that can be had is of one that has ended."""
+    with contextlib.suppress(OSError), path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+    return {}
 
 
 _Group = TypeVar("_Group", bound=Declared)

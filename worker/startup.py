@@ -14,7 +14,7 @@ from PIL import Image
 from worker import catalogue, config, job
 from worker.comfyui import connect, folders, wait_for_answer
 from worker.config import Settings
-from worker.errors import ConfigError, ModelError, ModelMissing
+from worker.errors import ComfyUIUnavailable, ConfigError, ModelError, ModelMissing
 from worker.input import image
 
 log = logging.getLogger(__name__)
@@ -61,11 +61,12 @@ def check_models(settings: Settings, end: float) -> None:
 def check_comfyui(settings: Settings, end: float) -> None:
     """Return once ComfyUI answers; raises ComfyUIUnavailable when it has not by `end`, a time.monotonic().
 
-    Raises ConfigError where it cannot run the graphs as GRAPH_OPTIONS has them.
+    So it does once builder.sh says that ComfyUI does not stay up. Raises ConfigError where it cannot run the graphs as
+    GRAPH_OPTIONS has them.
     """
     image.warm()
     with connect(settings.comfyui_url, settings.comfyui_log) as comfyui:
-        stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), lambda: None)
+        stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), lambda: _check_state(settings.comfyui_state))
     if settings.comfyui_dir:
         folders.sweep(settings.comfyui_dir)
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
@@ -95,11 +96,16 @@ def make_tiny_clip(settings: Settings, end: float) -> None:
     log.info("warm-up: a clip of one frame took %.1f s", time.monotonic() - start)
 
 
+def _check_state(comfyui_state: Path | None) -> None:
+    if reason := _read(comfyui_state):
+        raise ComfyUIUnavailable(reason)
+
+
 def _picture() -> str:
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize((SIDE, SIDE)).convert("RGB").save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _read(state: Path) -> str:
-    return state.read_text(encoding="utf-8").strip() if state.exists() else ""
+def _read(state: Path | None) -> str:
+    return state.read_text(encoding="utf-8").strip() if state and state.exists() else ""

@@ -12,7 +12,7 @@ import requests
 
 from local import endpoint as platform
 from tests.model_files import VAE
-from tests.scripts.container import ROOT, Container, wait_for
+from tests.scripts.container import BUILDER, ROOT, Container, wait_for
 from tests.worker_process import FINAL, UNCHECKED
 
 # It takes its time, as ComfyUI does, and is slow enough to be killed under a job.
@@ -81,6 +81,28 @@ def test_a_job_that_comfyui_dies_under_is_told_its_last_lines_and_the_next_one_r
     after = submit(endpoint, small())
     wait_for(lambda: after()["status"] in FINAL)
     assert after()["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("with_queue", [True, False])
+def test_builder_and_handler_may_be_two_commands_of_a_shell(container, endpoint, free_port, with_queue):
+    own = " ".join(f"{name}={container.environ.pop(name)}" for name in ("MODELS_STATE", "COMFYUI_LOG", "COMFYUI_STATE"))
+    queue = {**endpoint.worker_environ(), **UNCHECKED} if with_queue else {"LOCAL_PORT": str(free_port)}
+    container.start(*COMMAND, entry=("bash", "-c", f'{own} {BUILDER} && "$@"', "start"), **queue)
+    wait_for(container.says("All fitness checks passed|Jobs in queue"), 40)
+    assert "models in place after" in container.text
+    assert f"answers at {container.url}" in container.text
+    assert "PREVIEW" not in container.text
+
+
+def test_a_comfyui_that_does_not_stay_up_is_what_the_platform_hears_with_its_last_line(container, endpoint):
+    (container.comfyui / "main.py").write_text(
+        "raise SystemExit('RuntimeError: Found no NVIDIA driver on your system')"
+    )
+    start_worker(container, endpoint)
+    assert container.wait() == 1
+    unhealthy = requests.get(f"{endpoint.url}/health", timeout=10).json()["local"]["unhealthy"]
+    assert "comfyui_answers" in str(unhealthy)
+    assert "ended with status 1; its last line: RuntimeError: Found no NVIDIA driver on your system" in str(unhealthy)
 
 
 def test_without_a_platform_too_it_waits_for_the_comfyui_that_was_started(container, free_port):

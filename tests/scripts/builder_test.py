@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.model_files import MODELS, VAE, make_model
-from tests.scripts.container import ROOT, Container, wait_for
+from tests.scripts.container import BUILDER, ROOT, Container, wait_for
 
 
 @pytest.fixture
@@ -125,6 +125,51 @@ def test_comfyui_and_the_handler_are_up_while_the_models_are_still_on_their_way(
     assert "models in place" not in container.text
 
 
+def test_without_a_command_it_ends_well_and_the_shells_next_command_finds_both(container: Container) -> None:
+    container.fill_volume()
+    container.start(entry=("bash", "-c", f'{BUILDER} && "$@"', "start"), COMFYUI_URL=container.url)
+    wait_for(container.says(rf"handler: \d+ 5 {container.url}\n"))
+    wait_for(container.comfyui_pid)
+    assert "ComfyUI and the models are under way" in container.text
+
+
+def test_without_a_command_nothing_outlives_the_shell_that_called_it(container: Container) -> None:
+    container.fill_volume()
+    container.start("sleep", "5", entry=("bash", "-c", f'{BUILDER} && "$@"; true', "start"))
+    wait_for(container.comfyui_pid)
+    container.wait()
+    wait_for(container.is_gone)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (BUILDER, BUILDER),
+        (BUILDER, "bash", "-c", f'{BUILDER} && "$@"', "start"),
+        ("bash", "-c", f'{BUILDER} && {BUILDER} "$@"', "start"),
+    ],
+)
+def test_started_twice_the_second_does_nothing_again(container: Container, entry: "tuple[str, ...]") -> None:
+    container.fill_volume()
+    container.start(entry=entry)
+    wait_for(container.says(rf"handler: \d+ 5 {container.url}\n"))
+    wait_for(container.comfyui_pid)
+    assert "another builder.sh has started ComfyUI and the models: nothing to do again" in container.text
+    assert container.text.count("arguments:") == 1
+    wait_for(container.says("builder: models in place"))
+    assert container.text.count("of 5 models are in place in") == 1
+
+
+def test_a_restarted_container_starts_all_again(container: Container) -> None:
+    container.fill_volume()
+    for _ in range(2):
+        container.start()
+        wait_for(container.says("handler: "))
+        wait_for(container.comfyui_pid)
+        assert "nothing to do again" not in container.text
+        container.end()
+
+
 def test_sigterm_reaches_the_handler(container: Container) -> None:
     container.fill_volume()
     container.start()
@@ -180,7 +225,7 @@ def test_a_command_that_does_not_wait_for_models_that_cannot_come_is_ended_too(
 ) -> None:
     container.fill_volume()
     (container.volume / "models" / VAE.path).unlink()
-    container.start("sleep", "60", HUNYUAN_VAE_URL=f"{server}/missing")
+    container.start("sleep", "60", HUNYUAN_VAE_URL=f"{server}/missing", END_WAIT="1")
     assert container.wait() == -signal.SIGUSR1
 
 
@@ -220,7 +265,7 @@ def test_a_killed_comfyui_is_started_again_beside_the_same_handler(container: Co
     first = container.comfyui_pid()
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: container.comfyui_pid() != first)
-    assert "ComfyUI ended with status 137, 1 of 3 times" in container.text
+    assert "ComfyUI ended with status 137 (killed, as it is for lack of memory), 1 of 3 times" in container.text
     assert "ComfyUI ended with status 137" in container.log.read_text()
     assert container.process is not None
     assert container.process.poll() is None
@@ -260,7 +305,7 @@ def test_nothing_outlives_the_handler_outside_a_container_either(container: Cont
 def test_a_comfyui_that_keeps_dying_ends_the_container_in_error(container: Container) -> None:
     container.fill_volume()
     (container.comfyui / "deaths").write_text("9")
-    container.start(COMFYUI_MAX_DEATHS="2")
+    container.start(COMFYUI_MAX_DEATHS="2", END_WAIT="1")
     assert container.wait() == -signal.SIGUSR1
     text = container.text
     assert "handler: " in text
@@ -275,7 +320,8 @@ def test_a_comfyui_that_keeps_dying_ends_the_container_in_error(container: Conta
         ({"COMFYUI_PYTHON": "/nowhere"}, ["true"], "COMFYUI_PYTHON=/nowhere cannot be run"),
         ({"COMFYUI_LOG": "/nowhere/log"}, ["true"], "COMFYUI_LOG=/nowhere/log cannot be written"),
         ({"MODELS_STATE": "/nowhere/state"}, ["true"], "MODELS_STATE=/nowhere/state cannot be written"),
-        ({}, [], "no command to become"),
+        ({"BOOT_FILE": "/nowhere/file"}, [], "BOOT_FILE=/nowhere/file cannot be written"),
+        ({"COMFYUI_DIR": "/nowhere"}, [], "no ComfyUI in COMFYUI_DIR=/nowhere"),
         ({"RUNPOD_INIT_TIMEOUT": "7m"}, ["true"], "RUNPOD_INIT_TIMEOUT=7m must be a whole number from 1"),
         ({"BOOT_TIMEOUT": "400.5"}, ["true"], "BOOT_TIMEOUT=400.5 must be a whole number from 1"),
         ({"COMFYUI_MAX_DEATHS": "none"}, ["true"], "COMFYUI_MAX_DEATHS=none must be a whole number from 1"),

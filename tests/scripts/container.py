@@ -16,6 +16,7 @@ import requests
 from tests.model_files import MODELS, make_model
 
 ROOT = Path(__file__).parents[2]
+BUILDER = str(ROOT / "builder.sh")
 # A ComfyUI that answers as soon as it is up, and dies as often as the test wants.
 COMFYUI = """
 import http.server, json, os, pathlib, sys
@@ -92,6 +93,9 @@ class Container:
             "COMFYUI_DIR": str(self.comfyui),
             "COMFYUI_PORT": str(port),
             "COMFYUI_LOG": str(self.log),
+            "COMFYUI_PID": str(folder / "comfyui.pid"),
+            "COMFYUI_STATE": str(folder / "comfyui.state"),
+            "BOOT_FILE": str(folder / "worker.boot"),
             "MODELS_STATE": str(folder / "models.state"),
             "MODEL_PATHS": str(self.model_paths),
             "MODELS_DIR": str(self.comfyui / "models"),
@@ -106,11 +110,12 @@ class Container:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(make_model(model))
 
-    def start(self, *command: str, **environ: str) -> None:
+    def start(self, *command: str, entry: "tuple[str, ...]" = (BUILDER,), **environ: str) -> None:
+        """Run `entry` with the command; by default builder.sh with the handler."""
         command = command or (sys.executable, "-u", str(self.handler))
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [ROOT / "builder.sh", *command],
+                [*entry, *command],
                 env={**self.environ, **environ},
                 stdout=output,
                 stderr=subprocess.STDOUT,
