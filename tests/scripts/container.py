@@ -110,8 +110,12 @@ class Container:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(make_model(model))
 
-    def start(self, *command: str, entry: "tuple[str, ...]" = (BUILDER,), **environ: str) -> None:
-        """Run `entry` with the command; by default builder.sh with the handler."""
+    def start(self, *command: str, **environ: str) -> None:
+        """Run builder.sh with the command; by default the handler."""
+        self.start_by((BUILDER,), *command, **environ)
+
+    def start_by(self, entry: "tuple[str, ...]", *command: str, **environ: str) -> None:
+        """Run `entry` with the command; by default the handler."""
         command = command or (sys.executable, "-u", str(self.handler))
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
