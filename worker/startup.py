@@ -72,7 +72,7 @@ def check_comfyui(settings: Settings, end: float) -> None:
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
     if settings.comfyui_dir and "torch_compile" in settings.graph_options and not any(map(shutil.which, COMPILERS)):
         raise ConfigError(
-            "GRAPH_OPTIONS has torch_compile, with which every job would fail: there is no C compiler here. Leave it out "
+            "GRAPH_OPTIONS has torch_compile, with which every job would fail: no C compiler here. Leave it out "
             "(it gains a few percent at most), or build an image FROM this one with the packages gcc and python3-dev"
         )
 
