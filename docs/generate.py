@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from worker import catalogue, config, errors, schemas
-from worker.input import faults
+from worker.input import faults, names
 from worker.input.request import RULES, Request
 
 ROOT = Path(__file__).parents[1]
@@ -113,6 +113,14 @@ def input_table() -> str:
     return table(["field", "default", "must be", "meaning"], rows)
 
 
+def names_table() -> str:
+    """The names of other clients that mean what one field means."""
+    own: defaultdict[str, list[str]] = defaultdict(list)
+    for name, field in names.SAME.items():
+        own[field].append(code(name))
+    return table(["also accepted", "becomes"], [[", ".join(others), code(field)] for field, others in own.items()])
+
+
 def model_table(model: type[BaseModel]) -> str:
     """The fields of a part of the answer."""
     rows = [[code(name), field.description or ""] for name, field in model.model_fields.items()]
@@ -137,6 +145,7 @@ def sentence(text: str) -> str:
 
 REGIONS: dict[str, Callable[[], str]] = {
     "input": input_table,
+    "names": names_table,
     "answer": lambda: model_table(schemas.Answer),
     "file": lambda: model_table(schemas.File),
     "progress": lambda: model_table(schemas.Progress),

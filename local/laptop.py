@@ -52,7 +52,7 @@ def comfyui(url: str, counted_on: bool) -> Iterator[dict[str, str]]:
     from local import engine  # the image has none: a container without ComfyUI is unfit
 
     with engine.start() as running:
-        log.warning("No ComfyUI at %s: a PREVIEW ENGINE makes the clips, not Hunyuan", url)
+        log.warning("No ComfyUI answers at %s: the PREVIEW ENGINE makes the clips, and no model runs", url)
         yield {"COMFYUI_URL": running.url, "COMFYUI_DIR": str(running.home)}
 
 

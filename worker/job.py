@@ -77,7 +77,7 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
     """Settle everything before the prompt: ComfyUI answers, the images are checked and uploaded, the graph is made."""
     stats = wait_for_answer(comfyui, settings.boot_timeout, ends.check)
     stand_in = stats.get("stand_in")
-    warnings = [*request.warnings, *([f"this was not made by HunyuanVideo: {stand_in}"] if stand_in else [])]
+    warnings = [*request.warnings, *([f"Preview only, not HunyuanVideo output: {stand_in}"] if stand_in else [])]
 
     def load(name: str, source: str) -> image.Image:
         ends.check()

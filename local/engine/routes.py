@@ -23,7 +23,7 @@ from local.engine.schemas import JSON, RELEASE
 from local.engine.sockets import Sockets
 from local.engine.validation import fault, validate
 
-STAND_IN = "preview engine: stands in for ComfyUI; no model, no GPU, its frames are not Hunyuan's"
+STAND_IN = "the preview engine answered in place of ComfyUI, and no model ran"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LARGEST_BODY = 104857600

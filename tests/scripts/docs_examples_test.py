@@ -71,9 +71,9 @@ def test_the_curl_example_gets_an_answer_with_the_fields_that_are_declared(serve
     assert len(answer["outputs"]) == 10
 
 
-def test_the_request_of_the_readme_gets_the_answer_that_it_shows(served: Served, tmp_path: Path) -> None:
+def test_the_request_of_the_readme_gets_the_answer_that_the_api_reference_shows(served: Served, tmp_path: Path) -> None:
     (request,) = [block for page, block in blocks("sh") if page == "README.md" and "curl" in block]
-    (shown,) = [json.loads(block) for page, block in blocks("json") if page == "README.md"]
+    shown = json.loads(example_of("json", "COMPLETED"))
     done = served.run("bash", "-euc", request.replace("http://localhost:8000", served.url), folder=tmp_path)
     report = json.loads(done.stdout)
     assert set(report) == set(shown)
