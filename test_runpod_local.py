@@ -14,11 +14,11 @@ from pathlib import Path
 
 import requirements.explain  # noqa: F401 - first: outside the environment, one line says so
 from client.arguments import Parser, add_job_options, read_job_input
-from client.endpoint import API_BASE, Endpoint
+from client.endpoint import API_BASE, Endpoint, Reply
 from client.errors import RunError
-from client.jobs import run_job
+from client.jobs import follow_job, run_job
 from client.program import run_to_exit_code, treat_endings_as_ctrl_c
-from client.results import check_frames, describe, make_folder, read_answer, save_files
+from client.results import check_frames, check_writable, describe, make_folder, read_answer, save_files
 from client.worker_process import worker_process
 
 LOCAL_URL = "http://localhost:8000"
@@ -32,10 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def perform(options: argparse.Namespace) -> None:
-    """Run the jobs that the mode asks for, or tell the endpoint's health."""
+    """Run the jobs that the mode asks for, fetch a job that ran, or tell the endpoint's health."""
+    if options.mode != "health":
+        check_writable(options.out)
     with open_endpoint(options) as (endpoint, log):
         if options.mode == "health":
             print_health(endpoint)
+        if options.job:
+            save(endpoint, follow_job(endpoint, options.job, options.timeout), options)
         folders = [process_job(endpoint, name, options) for name in OPERATIONS.get(options.mode, [])]
         if log and folders:
             log.rename(folders[-1] / "worker.log")
@@ -46,9 +50,11 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "mode",
+        nargs="?",
         choices=(*OPERATIONS, "health"),
         help="sync: /runsync; async: /run; both: one after the other; health: the endpoint's counts",
     )
+    parser.add_argument("--job", metavar="ID", help="instead of a mode: save the files of a job that was sent before")
     where = parser.add_argument_group("endpoint")
     target = where.add_mutually_exclusive_group()
     target.add_argument("--url", default=LOCAL_URL, help=f"a local endpoint; default: {LOCAL_URL}")
@@ -57,7 +63,10 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     where.add_argument("--api-base", default=API_BASE, metavar="URL", help=f"for --endpoint; default: {API_BASE}")
     where.add_argument("--timeout", type=float, default=3600, metavar="S", help="longest wait for a job; default: 3600")
     add_job_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if bool(options.mode) == bool(options.job):
+        parser.error("give either a mode (sync, async, both, health) or --job ID")
+    return options
 
 
 @contextlib.contextmanager
@@ -78,9 +87,18 @@ def open_endpoint(options: argparse.Namespace) -> Iterator[tuple[Endpoint, Path 
 
 def process_job(endpoint: Endpoint, operation: str, options: argparse.Namespace) -> Path:
     """Run one job, save its files, print where they are, and return their folder."""
-    reply = run_job(endpoint, operation, read_job_input(options), options.timeout)
+    return save(endpoint, run_job(endpoint, operation, read_job_input(options), options.timeout), options)
+
+
+def save(endpoint: Endpoint, reply: Reply, options: argparse.Namespace) -> Path:
+    """Save a finished job's files, print where they are, and return their folder."""
     answer = read_answer(reply.get("output"))
-    saved = save_files(reply["id"], answer, options.out)
+    try:
+        saved = save_files(reply["id"], answer, options.out)
+    except RunError as error:
+        where = f"--endpoint {options.endpoint}" if options.endpoint else f"--url {endpoint.url}"
+        again = f"{where} --job {reply['id']} --out DIR gets them again while the endpoint keeps the result"
+        raise RunError(f"{error}. The files are made: {again}") from error
     print("\n".join(describe(reply, answer, saved)))
     check_frames(answer, saved, options.num_frames, options.output)
     return saved.folder

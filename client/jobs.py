@@ -35,13 +35,19 @@ def run_job(endpoint: Endpoint, operation: str, job_input: Mapping[str, Any], ti
     return reply
 
 
+def follow_job(endpoint: Endpoint, job_id: str, timeout: float) -> Reply:
+    """Follow a job that was sent before to COMPLETED; it is never cancelled. Raises RunError where it is not kept."""
+    with ProgressBar() as bar:
+        reply = _follow(endpoint, endpoint.status(job_id), time.monotonic() + timeout, bar)
+    _check_ended_well(reply)
+    return reply
+
+
 def _follow(endpoint: Endpoint, reply: Reply, deadline: float, bar: ProgressBar) -> Reply:
     while reply["status"] in WAITING:
         bar.show(reply["status"], reply.get("output"))
         if time.monotonic() > deadline:
-            raise RunError(
-                f"job {reply['id']} is still {reply['status']} when --timeout ends, and is cancelled: {_advice(reply)}"
-            )
+            raise RunError(f"job {reply['id']} is still {reply['status']} when --timeout ends: {_advice(reply)}")
         time.sleep(POLL_SECONDS)
         reply = endpoint.status(reply["id"])
     return reply

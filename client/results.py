@@ -6,6 +6,7 @@ import contextlib
 import json
 import mimetypes
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,16 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def check_writable(out: Path) -> None:
+    """Raise RunError where files cannot be made in `out`, which exists from now on: before a job is paid for."""
+    make_folder(out)
+    try:
+        with tempfile.TemporaryFile(dir=out) as probe:
+            probe.write(b"x" * 4096)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+
+
 def save_files(job_id: str, answer: Answer, out: Path) -> SavedFiles:
     """Write clip.*, frame_0001.* ... and answer.json (the answer without data) to `out`/`job_id`."""
     saved = SavedFiles(job_folder(job_id, out))
@@ -74,7 +85,7 @@ def save_files(job_id: str, answer: Answer, out: Path) -> SavedFiles:
         record = {**answer, "outputs": entries}
         record.pop("images", None)
         record.pop("video_url", None)
-        (saved.folder / "answer.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        _write(saved.folder / "answer.json", (json.dumps(record, indent=2) + "\n").encode())
     except OSError as error:
         raise RunError(f"cannot write to {saved.folder}: {error.strerror}; choose another --out") from error
     return saved
@@ -121,9 +132,19 @@ def _save_entry(entry: Mapping[str, Any], saved: SavedFiles) -> dict[str, Any]:
         paths.append(Path(str(entry.get("path"))))
         return dict(entry)
     path = saved.folder / (name + _extension(entry))
-    path.write_bytes(_content(entry))
+    _write(path, _content(entry))
     paths.append(path)
     return {**{key: value for key, value in entry.items() if key != "data"}, "file": path.name}
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The whole file or none."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _content(entry: Mapping[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from local.endpoint import client_routes, messages, page, remote, worker_routes
 from local.endpoint.jobs import UnknownJob
 from local.endpoint.messages import Json
+from local.endpoint.origin import OwnSiteOnly
 from local.endpoint.service import Service
 
 TITLE = "Local RunPod endpoint (stand-in)"
@@ -25,6 +26,7 @@ def build_app(service: Service) -> FastAPI:
     # FastAPI's own /docs loads its scripts from elsewhere; page.py has one that does not.
     app = FastAPI(title=TITLE, description=DESCRIPTION, lifespan=service.lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
+    app.add_middleware(OwnSiteOnly, names=service.options.names)
     for router in (client_routes.router, worker_routes.router):
         app.include_router(router)
         app.include_router(router, prefix="/v2/{endpoint_id}", include_in_schema=False)

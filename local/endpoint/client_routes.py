@@ -86,7 +86,7 @@ async def _submit(request: Request, service: Service, sync: bool) -> Job:
     if body is None:
         name = "/runsync" if sync else "/run"
         raise HTTPException(413, f"the request is larger than the {limit} bytes that {name} takes")
-    return service.jobs.submit(messages.parse_request(body), len(body), sync)
+    return service.jobs.submit(messages.parse_request(body), messages.weigh(body), sync)
 
 
 async def _wait_for(job: Job, request: Request, service: Service, milliseconds: int) -> None:

@@ -21,6 +21,8 @@ class Options:
     """Times in seconds, sizes in bytes. The defaults are the platform's, apart from `poll_hold` and `ping_interval`."""
 
     endpoint_id: str = "local"
+    names: tuple[str, ...] = ()
+    """What callers may call this server, beside localhost and addresses."""
     poll_hold: float = 2.0
     """How long job-take and job-stop wait for something to tell; a worker stops no sooner than that."""
     ping_interval: float = 2.0

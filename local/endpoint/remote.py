@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 
 from local.endpoint import messages
 from local.endpoint.client_routes import ServiceOf
+from local.endpoint.origin import LOCAL_NAMES
 from local.endpoint.service import Service
 
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 CALLS = {"run": "POST", "cancel": "POST", "status": "GET", "health": "GET"}
 ANSWER_TIME = 60.0
 """Seconds: a result of 10 MB comes in one answer."""

@@ -71,7 +71,7 @@ def start(port: int = 0, host: str = "localhost", **options: Any) -> Endpoint:
     """
     sockets = _listen(host, port)
     port = sockets[0].getsockname()[1]
-    service = Service(Options(**options))
+    service = Service(Options(**{"names": (host,), **options}))
     # asyncio's own loop, because uvloop would keep the port open in a forked child; no uvicorn log config, because the
     # lines belong into the log of the process that this thread is a guest of.
     config = uvicorn.Config(

@@ -60,8 +60,8 @@ async def finish_job(worker_id: str, job_id: str, request: Request, service: Ser
         raise HTTPException(400, f"the result is larger than {limit} bytes")
     message = messages.parse_object(body)
     if message.get("status") == "IN_PROGRESS":
-        return _update(service, job, message.get("output"), len(body))
-    return _finish(service, job, message, len(body))
+        return _update(service, job, message.get("output"), messages.weigh(body))
+    return _finish(service, job, message, messages.weigh(body))
 
 
 @router.get("/ping/{worker_id}")

@@ -101,7 +101,7 @@ def test_another_sites_page_is_refused(endpoint: Endpoint, headers: dict[str, st
     before = len(Played.came)
     reply = call(endpoint, "GET", "abc/health", **headers)
     assert reply.status_code == 403
-    assert "own page" in reply.json()["error"]
+    assert "website" in reply.json()["error"]
     assert len(Played.came) == before
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.disks import mounted
 from tests.scripts.played_endpoint import (
     FRAMES,
     PROGRESS,
@@ -211,3 +212,44 @@ def test_a_deployed_endpoint_gets_the_key_and_a_local_one_does_not(endpoint: Pla
 
 def test_a_deployed_endpoint_without_a_key_is_refused_before_anything_is_sent(program: Program) -> None:
     assert_fails(program("sync", "--endpoint", "abc"), "RUNPOD_API_KEY")
+
+
+class TestAPaidClip:
+    """Nothing is sent that could not be saved, and nothing that was made is out of reach."""
+
+    @pytest.mark.parametrize("mode", [["sync"], ["async"], ["--job", "job-1"]])
+    def test_a_folder_that_cannot_be_written_is_named_before_anything_is_sent(
+        self, endpoint: PlayedEndpoint, program: Program, tmp_path: Path, mode: list[str]
+    ) -> None:
+        with mounted(tmp_path / "disk", "ro"):
+            done = program(*mode, "--url", endpoint.url, "--out", str(tmp_path / "disk"))
+        assert_fails(done, "cannot write to", "choose another --out")
+        assert endpoint.seen == []
+
+    def test_a_disk_that_is_full_leaves_no_cut_file_and_the_job_can_be_fetched_again(
+        self, endpoint: PlayedEndpoint, program: Program, tmp_path: Path
+    ) -> None:
+        large = encode("video", "clip.mp4", bytes(300_000))
+        endpoint.replies = [completed(outputs=[large])]
+        with mounted(tmp_path / "disk", "size=64k"):
+            done = program("async", "--url", endpoint.url, "--out", str(tmp_path / "disk"), "--output", "video")
+            assert_fails(done, "No space left", f"--url {endpoint.url} --job job-1 --out DIR")
+            assert [path for path in (tmp_path / "disk").rglob("*") if path.is_file()] == []
+        endpoint.seen.clear()
+        done = program("--job", "job-1", "--url", endpoint.url, "--output", "video", "--out", str(tmp_path / "other"))
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "other" / "job-1" / "clip.mp4").read_bytes() == bytes(300_000)
+        assert endpoint.paths() == ["GET /status/job-1"]
+
+    def test_a_job_that_still_runs_is_followed_and_never_cancelled(
+        self, endpoint: PlayedEndpoint, program: Program, tmp_path: Path
+    ) -> None:
+        endpoint.replies = [state("IN_PROGRESS", output=PROGRESS), completed()]
+        assert program("--job", "job-1", "--url", endpoint.url).returncode == 0
+        endpoint.replies = [state("IN_QUEUE")]
+        assert_fails(program("--job", "job-1", "--url", endpoint.url, "--timeout", "1"), "still IN_QUEUE")
+        assert not any("cancel" in path for path in endpoint.paths())
+
+    @pytest.mark.parametrize("arguments", [[], ["sync", "--job", "job-1"]])
+    def test_it_is_either_a_mode_or_a_job(self, program: Program, arguments: list[str]) -> None:
+        assert_fails(program(*arguments), "--job")
