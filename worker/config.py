@@ -208,6 +208,12 @@ class Settings(Shared):
     max_image_bytes: Annotated[float, InBytes] = setting(
         "MAX_IMAGE_MB", 20, "the largest image, as a file", unit="MB", ge=0.001, le=1000
     )
+    max_media_bytes: Annotated[float, InBytes] = setting(
+        "MAX_MEDIA_MB", 100, "the largest video or sound for a workflow, as a file", unit="MB", ge=0.001, le=1000
+    )
+    max_media_seconds: float = setting(
+        "MAX_MEDIA_SECONDS", 120, "the longest video or sound for a workflow", unit="s", ge=0.1, le=3600
+    )
     max_image_pixels: Annotated[float, InBytes] = setting(
         "MAX_IMAGE_MEGAPIXELS", 64, "the largest image, width times height", unit="megapixels", ge=0.001, le=1000
     )

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from PIL import ImageCms
 
 from tests.helpers import color_at, encode
 from worker.config import read as load_settings
@@ -482,3 +483,19 @@ def test_a_url_with_a_space_says_so() -> None:
 )
 def test_kinds_of_files_that_are_no_image_are_told_apart(start: bytes, kind: str) -> None:
     assert f"is {kind}" in refusal(start + b"\0" * 40)
+
+
+def profile_of_other_colors() -> bytes:
+    """sRGB with the primaries of red and green exchanged, under another name."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    named = srgb.replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
+    return named.replace(b"rXYZ", b"____", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"____", b"gXYZ", 1)
+
+
+def test_a_profile_of_other_colors_than_srgb_is_applied_as_a_viewer_does() -> None:
+    red = Pillow.new("RGB", (8, 8), (200, 30, 30))
+    image = read(encode(red, icc_profile=profile_of_other_colors()))
+    assert color_at(pixels(image), 4, 4)[1] > 150
+    for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile"):
+        same = encode(red, icc_profile=profile)
+        assert read(same).data == same

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from worker.input import media
 from worker.input.pixels import Image, Unfit, letterbox, look
 
 SECONDS = 30.0
@@ -152,7 +153,10 @@ def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
     limit = _BASE_BYTES + _BYTES_PER_PIXEL * max_pixels
     resource.setrlimit(resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
     try:
-        image = look(data, max_pixels, as_sent=request["as_sent"])
+        if "max_seconds" in request:
+            image = media.look(data, max_pixels, request["max_seconds"])
+        else:
+            image = look(data, max_pixels, as_sent=request["as_sent"])
         if frame := request.get("frame"):
             image = letterbox(image, *frame)
     except Unfit as fault:

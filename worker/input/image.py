@@ -4,9 +4,10 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from worker.config import Settings
-from worker.input import decoder
+from worker.input import decoder, media
 from worker.input import source as sources
 from worker.input.pixels import Image, Unfit
 from worker.input.source import rejected
@@ -45,11 +46,17 @@ def load(
 
     PNG, JPEG and WebP stills keep their bytes; all else becomes a PNG, animations their first frame, and transparency
     is laid on white (LoadImage would show the colors hidden under it). `as_sent` only checks: for a caller's own
-    graph, where transparency is LoadImage's mask and an animation its batch. `check` is called again and again while
+    graph, where transparency is LoadImage's mask and an animation its batch, and where a video or a sound is taken,
+    for LoadVideo and LoadAudio. `check` is called again and again while
     this downloads or decodes, and ends it if it raises.
     """
-    data = sources.read(source, field, settings.max_image_bytes, check, fetch_seconds)
-    request = {"max_pixels": settings.max_image_pixels, "as_sent": as_sent}
+    most = max(settings.max_image_bytes, settings.max_media_bytes) if as_sent else settings.max_image_bytes
+    data = sources.read(source, field, most, check, fetch_seconds)
+    request: dict[str, Any] = {"max_pixels": settings.max_image_pixels, "as_sent": as_sent}
+    if as_sent and media.find_suffix(data):
+        request["max_seconds"] = settings.max_media_seconds
+    elif len(data) > settings.max_image_bytes:
+        raise rejected(field, sources.too_large(len(data), settings.max_image_bytes))
     try:
         image = _decoder.ask(request, data, check)
     except Unfit as fault:

@@ -26,6 +26,7 @@ SAME = {
     "image_base64": "image",
     "image_path": "image",
     "first_frame_image": "image",
+    "files": "images",
 }
 """Names that mean what one field means."""
 REWRITTEN = ("duration", "size", "lora_pairs")

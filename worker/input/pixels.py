@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from worker.stills import FORMATS, has_clear_parts, to_rgb
 
@@ -71,12 +71,34 @@ def _look(data: bytes, max_pixels: int, as_sent: bool) -> Image:
     with Pillow.open(BytesIO(data), formats=FORMATS) as picture:
         picture.load()
         name, mode = str(picture.format), picture.mode
+        shown = picture if as_sent else _in_srgb(picture)
         ImageOps.exif_transpose(picture, in_place=True)
         width, height = picture.size
         warnings = () if as_sent else _tell_losses(picture, frames)
-        if as_sent or (name in _SUFFIXES and mode in _PLAIN_MODES and not warnings):
+        if as_sent or (name in _SUFFIXES and mode in _PLAIN_MODES and not warnings and shown is picture):
             return Image(data, _SUFFIXES.get(name, f".{name.lower()}"), width, height)
-        return Image(_write_png(to_rgb(picture)), ".png", width, height, warnings)
+        if shown is not picture:
+            shown = ImageOps.exif_transpose(shown)
+        return Image(_write_png(to_rgb(shown)), ".png", width, height, warnings)
+
+
+def _in_srgb(picture: Pillow.Image) -> Pillow.Image:
+    """The picture with the colors that a viewer shows, where its own profile is another; else itself.
+
+    ComfyUI knows no profiles: a phone's Display P3 would come out pale.
+    """
+    profile = picture.info.get("icc_profile")
+    if not profile or picture.mode not in ("RGB", "RGBA", "CMYK"):
+        return picture
+    try:
+        own = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(own).lower():
+            return picture
+        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+        changed = ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return picture  # as most viewers do with a profile that they cannot read
+    return changed or picture
 
 
 def _check_size(size: tuple[int, int], frames: int, max_pixels: int) -> None:

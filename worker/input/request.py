@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from worker.catalogue import PRESETS
 from worker.config import Settings
@@ -37,7 +46,7 @@ TRAINED_SIZES = {
 NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "height")
 DEFAULT_GRAPH_ONLY = (
     *("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "aspect_ratio", "fit", "upscale", "output"),
-    *(name for name, own in names.SAME.items() if own != "image"),
+    *(name for name, own in names.SAME.items() if own not in ("image", "images")),
     *("loras", *names.REWRITTEN),
 )
 DEFAULT_PROMPT = "smooth, natural motion, high quality"
@@ -70,12 +79,17 @@ def leaves_folder(path: str) -> bool:
 
 
 class InputImage(BaseModel):
-    """A picture for the LoadImage node that names it, as worker-comfyui's clients send it."""
+    """An image, video or sound for the node that names it, as worker-comfyui's clients send images."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(min_length=1, max_length=255, description="The file name in the workflow's node.")
-    image: str = Field(pattern=r"\S", repr=False, description="The picture: base64 or a data URI.")
+    image: str = Field(
+        validation_alias=AliasChoices("image", "data", "url", "file"),
+        pattern=r"\S",
+        repr=False,
+        description="The file: base64, a data URI or a URL.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -185,7 +199,10 @@ class Request(BaseModel):
         description="Your key for ComfyUI's API nodes, where the endpoint allows them.",
     )
     images: tuple[InputImage, ...] = Field(
-        (), max_length=MAX_IMAGES, repr=False, description="Images for the workflow's LoadImage nodes, by name."
+        (),
+        max_length=MAX_IMAGES,
+        repr=False,
+        description="Files for the workflow's LoadImage, LoadVideo and LoadAudio nodes, by name.",
     )
 
     _warnings: tuple[str, ...] = PrivateAttr(())

@@ -1,0 +1,83 @@
+"""A caller's video or sound for a workflow: taken whole, within its limits, and refused with the reason."""
+
+import base64
+import io
+
+import av
+import numpy as np
+import pytest
+
+from worker import config
+from worker.errors import ImageRejected
+from worker.input import image
+from worker.input.media import find_suffix
+
+SETTINGS = config.read({"MAX_MEDIA_SECONDS": "2"})
+
+
+def film(seconds: float = 1, kind: str = "mp4") -> bytes:
+    target = io.BytesIO()
+    with av.open(target, "w", format=kind) as output:
+        stream = output.add_stream("libx264" if kind != "webm" else "libvpx-vp9", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(round(8 * seconds)):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 9 % 256, np.uint8), "rgb24")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    return target.getvalue()
+
+
+def sound(seconds: float = 1, kind: str = "wav", codec: str = "pcm_s16le") -> bytes:
+    target = io.BytesIO()
+    with av.open(target, "w", format=kind) as output:
+        stream = output.add_stream(codec, rate=48000, layout="mono")
+        samples = np.zeros((1, round(48000 * seconds)), np.int16)
+        frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+        frame.sample_rate = 48000
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+    return target.getvalue()
+
+
+def load(data: bytes, as_sent: bool = True) -> image.Image:
+    return image.load(base64.b64encode(data).decode(), "images[0].image", SETTINGS, as_sent=as_sent)
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix"),
+    [
+        (film(), ".mp4"),
+        (film(kind="webm"), ".webm"),
+        (film(kind="mov"), ".mov"),
+        (sound(), ".wav"),
+        (sound(kind="flac", codec="flac"), ".flac"),
+    ],
+    ids=["mp4", "webm", "mov", "wav", "flac"],
+)
+def test_a_video_or_sound_of_a_workflow_keeps_its_bytes(data: bytes, suffix: str) -> None:
+    taken = load(data)
+    assert (taken.data, taken.suffix) == (data, suffix)
+
+
+@pytest.mark.parametrize("data", [film(3), sound(3)], ids=["video", "sound"])
+def test_one_that_is_too_long_is_refused_with_the_limit(data: bytes) -> None:
+    with pytest.raises(ImageRejected, match=r"longer than 2 s \(MAX_MEDIA_SECONDS\)"):
+        load(data)
+
+
+@pytest.mark.parametrize(
+    "data", [film()[:-400], film()[:60], b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"], ids=["cut", "start", "empty"]
+)
+def test_one_that_is_cut_is_refused(data: bytes) -> None:
+    with pytest.raises(ImageRejected, match="cut short or damaged"):
+        load(data)
+
+
+def test_a_start_image_is_no_video() -> None:
+    with pytest.raises(ImageRejected, match="is a video"):
+        load(film(), as_sent=False)
+
+
+def test_a_still_image_in_a_videos_container_is_no_video() -> None:
+    assert find_suffix(b"\0\0\0\x20ftypavif") == ""
+    assert find_suffix(b"\0\0\0\x20ftypheic") == ""
