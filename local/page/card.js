@@ -6,43 +6,27 @@ import { button, element, freshId } from "./dom.js";
 import { duration, explain, readable } from "./words.js";
 
 export const STATES = {
-  IN_QUEUE: "Waiting",
-  IN_PROGRESS: "Running",
-  COMPLETED: "Done",
-  FAILED: "Failed",
-  CANCELLED: "Cancelled",
-  TIMED_OUT: "Timed out",
-  LOST: "Lost",
+  IN_QUEUE: "Waiting", IN_PROGRESS: "Running", COMPLETED: "Done", FAILED: "Failed", CANCELLED: "Cancelled", TIMED_OUT: "Timed out", LOST: "Lost",
 };
-const VARIANTS = [2, 3, 4];
 
 export class Card {
-  /**
-   * @param {import("./job.js").Job} job
-   * @param {Record<"rerun" | "edit" | "remove" | "advance", () => void> & {vary: (count: number) => void, useSeed: (seed: string) => void}} acts
-   */
+  /** @param {import("./job.js").Job} job @param {Record<string, (value?: any) => void>} acts  what its buttons do */
   constructor(job, acts) {
-    this.job = job;
-    this.acts = acts;
+    Object.assign(this, { job, acts });
     const title = freshId("clip");
     /** Where its image can be loaded from; empty: nowhere. */
     this.source = job.image?.width ? URL.createObjectURL(job.image.blob) : (job.input.image_url ?? "");
     this.state = element("span", { className: "state" });
-    this.screen = element("div", { className: "screen" }, this.source ? element("img", { src: this.source, alt: "The image it starts from", width: job.image?.width || null, height: job.image?.height || null }) : null);
+    const { width, height } = job.image ?? {}, still = { src: this.source, width: width || null, height: height || null };
+    this.screen = element("div", { className: "screen" }, this.source ? element("img", { alt: "The image it starts from", ...still }) : null);
     this.bar = element("progress", { max: 100, "aria-label": `Progress of clip ${job.number}` });
     this.line = element("p", { className: "now" });
     this.trouble = element("p", { className: "trouble" });
     this.actions = element("div", { className: "actions" }, (this.cancel = button("Cancel", () => job.cancel())));
-    this.node = element(
-      "article",
-      { className: "card", "aria-labelledby": title },
-      (this.header = element("header", {}, element("h3", { id: title }, `Clip ${job.number} `, this.state), element("p", { className: "words" }, job.input.prompt ?? ""))),
-      this.screen,
-      this.bar,
-      this.line,
-      this.trouble,
-      this.actions,
-    );
+    const heading = element("h3", { id: title }, `Clip ${job.number} `, this.state);
+    this.header = element("header", {}, heading, element("p", { className: "words" }, job.input.prompt ?? ""));
+    const parts = [this.header, this.screen, this.bar, this.line, this.trouble, this.actions];
+    this.node = element("article", { className: "card", "aria-labelledby": title }, ...parts);
     this.show();
   }
 
@@ -84,7 +68,8 @@ export class Card {
   /** What to do with a clip. */
   #next() {
     const { job, acts } = this, video = job.files.find((file) => file.type === "video" && file.url);
-    const count = element("select", { "aria-label": "Number of variants" }, ...VARIANTS.map((number) => element("option", { selected: number === 3 }, String(number))));
+    const options = [2, 3, 4].map((number) => element("option", { selected: number === 3 }, String(number)));
+    const count = element("select", { "aria-label": "Number of variants" }, ...options);
     return [
       video ? link(element("a", { className: "button primary" }, "Save clip"), video) : null,
       button("Rerun", acts.rerun, { title: "Send the same request again" }),

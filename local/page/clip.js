@@ -7,13 +7,14 @@ const THUMBS = 12;
 
 /** The clip's viewer; null: nothing of it can be shown here. @param {import("./job.js").Job} job */
 export function clipOf({ files, output }) {
-  const video = files.find((file) => file.type === "video" && file.url);
-  const frames = files.filter((file) => file.type === "image" && file.url);
+  const video = files.find((file) => file.type === "video" && file.url), frames = files.filter((file) => file.type === "image" && file.url);
   if (!video && !frames.length) return null;
   const count = frames.length || output.num_frames || 0, rate = output.fps || 24;
   const size = { width: output.width || null, height: output.height || null };
   const still = element("img", { alt: "A frame of the clip", src: frames[0]?.url ?? "", hidden: Boolean(video), ...size });
-  const film = video ? playerOf(video, size) : null;
+  const moving = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const properties = { controls: true, loop: true, muted: true, playsInline: true, autoplay: moving, "aria-label": "The clip" };
+  const film = video ? element("video", { src: video.url, ...properties, ...size }) : null;
   const problem = element("p", { className: "hint", hidden: true }, "This browser cannot play the clip here. Save it instead.");
   film?.addEventListener("error", () => {
     film.hidden = true;
@@ -26,13 +27,8 @@ export function clipOf({ files, output }) {
     film.pause();
     film.currentTime = (place - 0.5) / rate;
   }) : null;
-  film?.addEventListener("timeupdate", () => !film.paused && strip.follow(Math.floor(film.currentTime * rate) + 1));
+  film?.addEventListener("timeupdate", () => !film.paused && strip?.follow(Math.floor(film.currentTime * rate) + 1));
   return element("div", { className: "clip" }, element("div", { className: "screen" }, film, still), problem, strip?.node ?? null);
-}
-
-function playerOf(video, size) {
-  const moving = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-  return element("video", { src: video.url, controls: true, loop: true, muted: true, playsInline: true, autoplay: moving, "aria-label": "The clip", ...size });
 }
 
 function stripOf(frames, count, rate, show) {
@@ -44,8 +40,9 @@ function stripOf(frames, count, rate, show) {
   const follow = (place) => {
     const at = Math.min(place, count);
     range.value = at;
-    told.textContent = `${at} of ${count} · ${((at - 1) / rate).toFixed(2)} s`;
-    range.setAttribute("aria-valuetext", `frame ${at} of ${count}, second ${((at - 1) / rate).toFixed(2)}`);
+    const seconds = ((at - 1) / rate).toFixed(2);
+    told.textContent = `Frame ${at} of ${count} · ${seconds} s`;
+    range.setAttribute("aria-valuetext", `frame ${at} of ${count}, second ${seconds}`);
     if (save) link(save, frames[at - 1]);
   };
   range.addEventListener("input", () => {
@@ -54,7 +51,7 @@ function stripOf(frames, count, rate, show) {
   });
   follow(1);
   const images = thumbs.map((frame) => element("img", { alt: "", src: frame.url }));
-  const line = element("div", { className: "line" }, element("label", { htmlFor: id }, "Frame"), told, save);
+  const line = element("div", { className: "line" }, element("label", { htmlFor: id, className: "unseen" }, "Frame"), told, save);
   return { node: element("div", { className: "scrubber" }, element("div", { className: "strip" }, ...images, range), line), follow };
 }
 

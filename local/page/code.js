@@ -80,14 +80,10 @@ export function javascript({ base, id, local, input, file }) {
 }
 
 /** Each field as `"name": value`. */
-function entries(input) {
-  return Object.entries(input).map(([name, value]) => `${text(name)}: ${text(value)}`);
-}
+const entries = (input) => Object.entries(input).map(([name, value]) => `${text(name)}: ${text(value)}`);
 
 /** A text or number as JSON, Python and JavaScript write it alike. */
-function text(value) {
-  return JSON.stringify(value);
-}
+const text = (value) => JSON.stringify(value);
 
 function shellWord(word) {
   const safe = word.startsWith("-") ? `./${word}` : word;
@@ -95,6 +91,4 @@ function shellWord(word) {
 }
 
 /** The lines that are there, each ended. */
-function lines(...all) {
-  return `${all.filter((line) => typeof line === "string").join("\n")}\n`;
-}
+const lines = (...all) => `${all.filter((line) => typeof line === "string").join("\n")}\n`;

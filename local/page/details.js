@@ -1,6 +1,6 @@
 /** What a finished job's card folds away: numbers, files that lie elsewhere, everything as a ZIP, the request as code. */
 
-import { codeOf } from "./code_view.js";
+import { LANGUAGES } from "./code.js";
 import { button, element, save } from "./dom.js";
 import { humanise } from "./words.js";
 import { zip } from "./zip.js";
@@ -21,20 +21,16 @@ export function detailsOf(job, acts) {
   );
 }
 
+/** A button that saves the files, with what was asked for and what came back. */
 function archive(job) {
   const told = element("span", { className: "hint", role: "status" });
   const act = button("Save everything (.zip)", async () => {
     told.textContent = "Packing …";
-    const files = job.files.filter((file) => file.blob);
-    save(await zip([...files, { name: "job.json", blob: record(job) }]), `clip-${job.number}.zip`);
+    const { id, input, image, output } = job, record = JSON.stringify({ id, input, image: image?.name ?? null, output }, null, 2);
+    save(await zip([...job.files.filter((file) => file.blob), { name: "job.json", blob: new Blob([record]) }]), `clip-${job.number}.zip`);
     told.textContent = "";
   }, { className: "small" });
   return element("span", {}, act, told);
-}
-
-/** What was asked for and what came back, less the files' contents. */
-function record({ id, input, image, output }) {
-  return new Blob([JSON.stringify({ id, input, image: image?.name ?? null, output }, null, 2)], { type: "application/json" });
 }
 
 /** Files that did not come in the reply: where they are. */
@@ -44,10 +40,8 @@ function elsewhere(files) {
   const told = away.some((file) => file.place)
     ? "These files are on the endpoint's network volume. Copy them with RunPod's S3 API (aws s3 cp) and your account's S3 keys."
     : "These files are in a bucket, and their links may expire. The ZIP contains only files that came in the reply.";
-  const items = away.map((file) => {
-    if (!file.url) return element("li", {}, `${file.name}: ${file.place || "its URL cannot be used"}`);
-    return element("li", {}, element("a", { href: file.url, target: "_blank", rel: "noopener noreferrer" }, file.name));
-  });
+  const linked = ({ url, name }) => element("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, name);
+  const items = away.map((file) => element("li", {}, file.url ? linked(file) : `${file.name}: ${file.place || "its URL cannot be used"}`));
   return element("div", {}, element("h4", {}, `Files (${away.length})`), element("p", {}, told), element("ul", {}, ...items));
 }
 
@@ -63,11 +57,35 @@ function numbers(job, useSeed) {
     ["Total time", `${job.elapsed.toFixed(1)} s`],
     ["Worker's time", Object.entries(output.timings ?? {}).map(([part, seconds]) => `${part} ${seconds} s`).join(", ")],
   ];
-  const body = rows.filter(([, value]) => value).map(([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)));
-  return element("table", {}, element("tbody", {}, ...body));
+  const row = ([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value));
+  return element("table", {}, element("tbody", {}, ...rows.filter(([, value]) => value).map(row)));
 }
 
 function madeWith({ preset, steps, cfg, shift, fit, upscale, options }) {
   const parts = [humanise(preset), `${steps} steps`, `guidance ${cfg}`, `shift ${shift}`, fit, upscale && `upscaled to ${upscale}`, ...options];
   return parts.filter(Boolean).join(", ");
+}
+
+/** The request as code, in each language, with a button that copies. */
+function codeOf({ endpoint, input, image }) {
+  const request = { base: endpoint.base, id: endpoint.id, local: endpoint.local, input, file: image?.name ?? null };
+  const where = image && (image.name.includes("/") ? "Run it in the repository's folder." : `Run it in the folder that has ${image.name}.`);
+  const key = endpoint.local ? null : "It reads your API key from RUNPOD_API_KEY.";
+  const about = element("p", { className: "hint" }, [where, key].filter(Boolean).join(" "));
+  const programs = LANGUAGES.map(([title, write]) => program(title, write(request)));
+  return element("details", {}, element("summary", {}, "This request as code"), about, ...programs);
+}
+
+function program(title, text) {
+  const code = element("code", {}, text), told = element("span", { className: "hint", role: "status" });
+  const copy = button("Copy", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      told.textContent = "Copied.";
+    } catch {
+      getSelection().selectAllChildren(code);
+      told.textContent = "Selected: copy it with the keyboard.";
+    }
+  }, { className: "small" });
+  return element("details", {}, element("summary", {}, title), element("pre", { tabIndex: 0 }, code), copy, told);
 }

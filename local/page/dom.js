@@ -1,9 +1,6 @@
 /** Building elements: text goes in as text, never as markup. */
 
-/**
- * @param {string} tag @param {Record<string, any>} properties  its property where it has one of that name, else an attribute
- * @param {...(Node | string | null)} children  null is left out
- */
+/** An element: `properties` become properties where it has such, else attributes; children that are null are left out. */
 export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {

@@ -18,46 +18,28 @@ export class CallFailed extends Error {
 export class Endpoint {
   #key;
 
-  /**
-   * @param {string} path  where its calls go, on this server @param {string} base  where a program reaches it
-   * @param {string} id @param {boolean} local @param {() => string} key  never shown, stored or logged; empty: not typed yet
-   */
+  /** `path`: where its calls go, on this server; `base`: where a program reaches it; `key()`: "" until it is typed, never stored. */
   constructor(path, base, id, local, key = () => "") {
     Object.assign(this, { path, base, id, local });
     this.#key = key;
   }
 
-  /** @param {object} input */
-  run(input) {
-    return this.#call("POST", "run", JSON.stringify({ input }));
-  }
-
-  /** @param {string} job */
-  status(job) {
-    return this.#call("GET", `status/${encodeURIComponent(job)}`);
-  }
-
-  /** @param {string} job */
-  cancel(job) {
-    return this.#call("POST", `cancel/${encodeURIComponent(job)}`);
-  }
-
-  health() {
-    return this.#call("GET", "health");
-  }
+  run = (input) => this.#call("POST", "run", JSON.stringify({ input }));
+  status = (job) => this.#call("GET", `status/${encodeURIComponent(job)}`);
+  cancel = (job) => this.#call("POST", `cancel/${encodeURIComponent(job)}`);
+  health = () => this.#call("GET", "health");
 
   async #call(method, call, body = undefined) {
     const key = this.#key();
     if (!key && !this.local) throw new CallFailed(`the API key for ${this.id} is missing: ${ASK_AGAIN}`, 401);
     const headers = { ...(key && { Authorization: `Bearer ${key}` }), ...(body && { "Content-Type": "application/json" }) };
-    let answer, text;
+    let answer, value = null;
     try {
       answer = await fetch(`${this.path}/${call}`, { method, headers, body, signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
-      text = await answer.text();
-    } catch {
-      throw new CallFailed("the server does not answer", 0);
+      value = await answer.json();
+    } catch (failed) {
+      if (!(failed instanceof SyntaxError)) throw new CallFailed("the server does not answer", 0);
     }
-    const value = parse(text);
     if (!answer.ok) throw new CallFailed(this.#explain(answer.status, value), answer.status);
     if (value === null || typeof value !== "object") throw new CallFailed("it answered with something other than JSON", 502);
     return value;
@@ -78,12 +60,4 @@ export function here() {
 /** A deployed endpoint: its calls go through this server, which keeps neither key nor answer. @param {() => string} key */
 export function deployed(id, key) {
   return new Endpoint(`/remote/${encodeURIComponent(id)}`, "https://api.runpod.ai/v2", id, false, key);
-}
-
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

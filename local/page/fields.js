@@ -1,26 +1,16 @@
 /** A labelled control for a field of the job's input, with its hint and its fault. */
 
-import { element, freshId } from "./dom.js";
+import { element } from "./dom.js";
 import { fault, limits, valueOf } from "./schema.js";
 import { choiceLabel, labelOf, readable } from "./words.js";
 
-/** Shows a fault at an input, for eyes and screen readers. */
-export class FaultLine {
-  constructor(input) {
-    this.input = input;
-    this.node = element("p", { className: "fault", id: freshId("fault"), hidden: true });
-  }
-
-  /** @param {string} text empty: none */
-  show(text) {
-    this.node.textContent = text;
-    this.node.hidden = !text;
-    const described = [text && this.node.id, this.input.dataset.hint].filter(Boolean).join(" ");
-    for (const [name, value] of [["aria-describedby", described], ["aria-invalid", text && "true"]]) {
-      if (value) this.input.setAttribute(name, value);
-      else this.input.removeAttribute(name);
-    }
-  }
+/** Show a fault at an input, below `place`, for eyes and screen readers. @param {string} text  empty: there is none */
+export function showFault(input, text, place = input) {
+  const id = `${input.id}-fault`, hint = input.dataset.hint ?? "";
+  document.getElementById(id)?.remove();
+  if (text) place.after(element("p", { className: "fault", id }, text));
+  input.setAttribute("aria-describedby", text ? `${id} ${hint}` : hint);
+  input.setAttribute("aria-invalid", String(Boolean(text)));
 }
 
 /** One field's control. Left empty, it is left out of the request, and the worker's default holds. */
@@ -32,47 +22,33 @@ export class Control {
     const id = `field-${field.name}`;
     this.input = makeInput(field, id, rows);
     this.input.placeholder = placeholder;
-    if (filled) this.text = field.default ?? "";
+    if (filled) this.input.value = field.default ?? "";
     if (hint) this.input.dataset.hint = `hint-${field.name}`;
-    this.faults = new FaultLine(this.input);
-    this.node = element(
-      "div",
-      { className: `field${field.type === "string" && !field.choices.length ? " wide" : ""}` },
-      element("label", { htmlFor: id }, labelOf(field.name)),
-      this.input,
-      this.faults.node,
-      hint ? element("p", { className: "hint", id: `hint-${field.name}` }, hint) : null,
-    );
+    const label = element("label", { htmlFor: id }, labelOf(field.name)), wide = field.type === "string" && !field.choices.length;
+    const about = hint ? element("p", { className: "hint", id: `hint-${field.name}` }, hint) : null;
+    this.node = element("div", { className: wide ? "field wide" : "field" }, label, this.input, about);
     this.show("");
   }
 
-  get text() {
-    return this.input.value;
-  }
-
-  set text(text) {
-    this.input.value = text;
-  }
-
-  /** Back to what it is without a job's value. */
-  reset() {
-    this.text = this.field.choices.length ? (this.field.default ?? "") : "";
+  /** Put a job's value back; without one, what stands for that. */
+  load(value) {
+    this.input.value = value ?? (this.field.choices.length ? (this.field.default ?? "") : "");
   }
 
   /** For the request; undefined: left out. */
   get value() {
-    const empty = this.field.choices.length ? this.text === (this.field.default ?? "") : !this.text.trim();
-    return empty ? undefined : valueOf(this.field, this.text);
+    const empty = this.field.choices.length ? this.input.value === (this.field.default ?? "") : !this.input.value.trim();
+    return empty ? undefined : valueOf(this.field, this.input.value);
   }
 
   /** What is wrong with it; empty: nothing. */
   fault() {
-    return fault(this.field, this.text);
+    return fault(this.field, this.input.value);
   }
 
   /** @param {string} text  the fault; empty: none */
   show(text) {
-    this.faults.show(text);
+    showFault(this.input, text);
   }
 }
 

@@ -9,13 +9,10 @@
 export function filesOf(output) {
   const images = new Map(list(output.images).map((image) => [image.filename, image]));
   return list(output.outputs).map((entry) => {
-    if (entry.encoding === "video_url") {
-      const data = String(output.video_url).split(",")[1] ?? "";
-      return { name: entry.filename, type: entry.type, ...content("base64", entry, data) };
-    }
-    const named = entry.encoding === "images" ? images.get(entry.filename) : null;
-    const encoding = { base64: "base64", s3_url: "url", volume: "volume" }[named?.type] ?? entry.encoding;
-    return { name: entry.filename, type: entry.type, ...content(encoding, entry, named?.data ?? entry.data) };
+    const video = entry.encoding === "video_url" && { type: "base64", data: String(output.video_url).split(",")[1] ?? "" };
+    const elsewhere = video || (entry.encoding === "images" && images.get(entry.filename));
+    const encoding = { base64: "base64", s3_url: "url", volume: "volume" }[elsewhere?.type] ?? entry.encoding;
+    return { name: entry.filename, type: entry.type, ...content(encoding, entry, elsewhere?.data ?? entry.data) };
   });
 }
 
@@ -36,9 +33,7 @@ export function fromBase64(data, type) {
 }
 
 /** What another worker sends may be anything. */
-function list(value) {
-  return Array.isArray(value) ? value : [];
-}
+const list = (value) => (Array.isArray(value) ? value : []);
 
 /** @param {ClipFile[]} files */
 export function release(files) {

@@ -7,9 +7,8 @@ import { PresetPart } from "./preset_part.js";
 import { ShapePart } from "./shape_part.js";
 import { sentence } from "./words.js";
 
-/** Shown by a part of their own, or for programs. */
-const ELSEWHERE = ["image", "image_url", "prompt", "preset", "num_frames", "resolution", "width", "height", "aspect_ratio"];
-const FOR_PROGRAMS = ["workflow", "images", "loras", "comfy_org_api_key"];
+/** Shown by a part of their own, or for programs: as are fields that hold objects or lists. */
+const ELSEWHERE = ["image", "image_url", "prompt", "preset", "num_frames", "resolution", "width", "height", "aspect_ratio", "comfy_org_api_key"];
 const MOTION = "What moves, and how the camera moves.";
 
 export class Form {
@@ -28,7 +27,7 @@ export class Form {
     this.frames = new Control(byName.get("num_frames"), { filled: true, hint: "" });
     this.shape = new ShapePart(byName, update);
     this.more = fields
-      .filter(({ name }) => !ELSEWHERE.includes(name) && !FOR_PROGRAMS.includes(name))
+      .filter(({ name, type }) => !ELSEWHERE.includes(name) && ["string", "integer", "number"].includes(type))
       .map((field) => new Control(field, { rows: field.name === "negative_prompt" ? 2 : 0, ...(field.name === "seed" && { placeholder: "Random" }) }));
     byId("prompt-part").append(this.prompt.node);
     byId("frames-part").append(this.frames.node);
@@ -74,30 +73,21 @@ export class Form {
   /** Put an old job's settings back. */
   load(input, image) {
     this.image.load(image, input.image_url);
-    for (const control of this.#own) {
-      if (input[control.name] === undefined) control.reset();
-      else control.text = input[control.name];
-    }
+    for (const control of this.#own) control.load(input[control.name]);
     this.shape.load(input, this.preset.chosen.resolution);
     this.showFaults({});
     this.#update();
   }
 
-  setPrompt(text) {
-    this.prompt.text = text;
-    this.#changed("prompt");
-  }
-
-  /** @param {string} text */
-  setSeed(text) {
-    const seed = this.more.find((control) => control.name === "seed");
+  /** @param {string} seed */
+  setSeed(seed) {
     byId("more-part").open = true;
-    seed.text = text;
-    seed.input.focus();
+    Object.assign(byId("field-seed"), { value: seed }).focus();
+    this.#changed("seed");
   }
 
   #listen(send) {
-    this.length.addEventListener("input", () => (this.frames.text = this.length.value));
+    this.length.addEventListener("input", () => (this.frames.input.value = this.length.value));
     this.node.addEventListener("input", (event) => this.#changed(event.target === this.length ? "num_frames" : event.target.name));
     this.node.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -124,17 +114,17 @@ export class Form {
   /** What follows from the fields: shape, length, times. */
   #update() {
     this.sent = null;
-    const { image } = this.image, { chosen } = this.preset, { text, field } = this.prompt, frames = Number(this.frames.text);
+    const { image } = this.image, { chosen } = this.preset, { field } = this.prompt, frames = Number(this.frames.input.value);
     const control = (name) => this.more.find((one) => one.name === name);
     for (const name of ["steps", "cfg", "shift"]) if (control(name) && chosen[name] !== undefined) control(name).input.placeholder = chosen[name];
     this.shape.follow(chosen.resolution);
-    this.shape.describe(image, (control("fit")?.text ?? "crop") === "crop");
+    this.shape.describe(image, (control("fit")?.input.value ?? "crop") === "crop");
     this.preset.compare((resolution) => this.shape.sizeFor(image, resolution), frames);
-    const rate = Number(control("fps")?.text || control("fps")?.field.default);
+    const rate = Number(control("fps")?.input.value || control("fps")?.field.default);
     const seconds = frames > 0 && rate > 0 ? `${(frames / rate).toFixed(1)} s` : "";
     this.length.value = frames;
     this.length.setAttribute("aria-valuetext", seconds);
     byId("seconds").textContent = seconds;
-    byId("hint-prompt").textContent = text.trim() ? MOTION : `Without a prompt: ${field.default ? `“${field.default}”` : "the model's choice"}.`;
+    byId("hint-prompt").textContent = this.prompt.value ? MOTION : `Without a prompt: ${field.default ? `“${field.default}”` : "the model's choice"}.`;
   }
 }

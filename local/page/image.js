@@ -16,10 +16,7 @@ const FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF";
  * cannot read it; `note`: what was done to it.
  */
 
-/**
- * @param {Blob} blob @param {string} name @param {number} maxAspect  long side by short side
- * @returns {Promise<StartImage>} raises Error with the fault
- */
+/** @param {number} maxAspect  long side by short side @returns {Promise<StartImage>} raises Error with the fault */
 export async function readImage(blob, name, maxAspect = Infinity) {
   if (!blob.size) throw new Error("is an empty file: choose another one");
   const bitmap = await createImageBitmap(blob).catch(() => null);
@@ -79,6 +76,4 @@ export function toBase64(image) {
   return image.data;
 }
 
-function megabytes(bytes) {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
-}
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -1,7 +1,7 @@
 /** The form's part for the start image: dropped, chosen, pasted, the sample, or a URL. */
 
 import { button, byId, save } from "./dom.js";
-import { FaultLine } from "./fields.js";
+import { showFault } from "./fields.js";
 import { readImage } from "./image.js";
 import { sentence } from "./words.js";
 
@@ -15,10 +15,7 @@ export class ImagePart {
     this.image = null;
     /** What is wrong with the file that was chosen last. */
     this.refused = "";
-    this.faults = { image: new FaultLine(this.file), image_url: new FaultLine(this.url) };
-    byId("image-faults").append(this.faults.image.node);
-    byId("image-url-faults").append(this.faults.image_url.node);
-    byId("image-buttons").append(
+    byId("image-actions").prepend(
       (this.sample = button("Use the sample image", () => this.useSample(), { className: "small" })),
       (this.remover = button("Remove", () => this.#remove(), { className: "small", hidden: true })),
     );
@@ -45,7 +42,8 @@ export class ImagePart {
 
   /** @param {string} name @param {string} text */
   show(name, text) {
-    this.faults[name].show(text);
+    if (name === "image") showFault(this.file, text, byId("image-note"));
+    else showFault(this.url, text);
     if (name === "image_url" && text) byId("url-part").open = true;
   }
 
@@ -95,8 +93,8 @@ export class ImagePart {
   #settle(fault) {
     this.refused = fault;
     this.changed("image");
-    this.faults.image.show(fault && sentence("image", fault));
-    this.faults.image_url.show("");
+    this.show("image", fault && sentence("image", fault));
+    this.show("image_url", "");
   }
 
   #remove() {

@@ -3,7 +3,6 @@
 import { filesOf, release, withoutData } from "./files.js";
 
 const POLL = 1000;
-const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT", "LOST"]);
 const LOST = "The endpoint no longer has this job: it restarted, or the result expired. Rerun it to get a new clip.";
 const EMPTY = "The job completed without a result: it was larger than RunPod's limit.";
 
@@ -16,29 +15,18 @@ export class Job extends EventTarget {
   failure = {};
   /** Why the endpoint was not reached the last time; empty: it was. */
   trouble = "";
-  state = "IN_QUEUE";
-  queue = "";
-  progress = null;
-  error = "";
-  output = null;
-  files = [];
-  ended = 0;
-  forgotten = false;
-  wake = () => {};
 
   /**
-   * @param {{id: string, number: number, take: number, sent: number, endpoint: import("./endpoint.js").Endpoint,
-   *   input: Record<string, any>, image: import("./image.js").StartImage | null}} sent
-   * `id` is the endpoint's, `number` its place among the tab's jobs, `take` that of the first job it is shown beside,
-   * `input` as sent, less the image's data, and `sent` when, in ms.
+   * @param {object} sent  `id`, the endpoint's; `endpoint`; `number`, its place among the tab's jobs; `take`, that of the
+   * first job it is shown beside; `input` as sent, less the image's data; `image`, a StartImage or null; `sent`, when, in ms
    */
   constructor(sent) {
     super();
-    Object.assign(this, sent);
+    Object.assign(this, { state: "IN_QUEUE", queue: "", progress: null, error: "", output: null, files: [], ended: 0, forgotten: false, wake: () => {} }, sent);
   }
 
   get final() {
-    return FINAL.has(this.state);
+    return !["IN_QUEUE", "IN_PROGRESS"].includes(this.state);
   }
 
   /** What failed, by field. */
@@ -59,7 +47,7 @@ export class Job extends EventTarget {
   async follow() {
     while (!this.final && !this.forgotten) {
       await this.#look();
-      this.#tell();
+      this.dispatchEvent(new Event("change"));
       if (!this.final) await this.#sleep();
     }
   }
@@ -72,7 +60,7 @@ export class Job extends EventTarget {
       this.trouble = `Not cancelled: ${failed.message}. Try again.`;
     }
     this.wake();
-    this.#tell();
+    this.dispatchEvent(new Event("change"));
   }
 
   /** Give back what it holds; it is followed no longer. */
@@ -96,15 +84,10 @@ export class Job extends EventTarget {
   }
 
   async #take(report) {
-    if (report.status === "IN_PROGRESS") {
-      this.state = report.status;
-      this.progress = report.output?.percent === undefined ? null : report.output;
-    } else if (report.status === "IN_QUEUE") {
-      this.state = report.status;
-      this.queue = await this.#place();
-    } else {
-      this.#finish(report);
-    }
+    if (!["IN_QUEUE", "IN_PROGRESS"].includes(report.status)) return this.#finish(report);
+    this.state = report.status;
+    this.progress = report.output?.percent === undefined ? null : report.output;
+    this.queue = this.state === "IN_QUEUE" ? await this.#place() : "";
   }
 
   /** Its place in the queue, as far as the endpoint tells. */
@@ -113,8 +96,7 @@ export class Job extends EventTarget {
     const place = health.local?.queue.indexOf(this.id) ?? -1;
     const waiting = place >= 0 ? `number ${place + 1} of ${health.local.queue.length} in the queue` : `${health.jobs?.inQueue ?? "?"} in the queue`;
     const { ready = 0, initializing = 0 } = health.workers ?? {};
-    if (ready) return waiting;
-    return `${waiting}, ${initializing ? "a worker is starting" : "no worker yet"}`;
+    return ready ? waiting : `${waiting}, ${initializing ? "a worker is starting" : "no worker yet"}`;
   }
 
   #finish(report) {
@@ -137,17 +119,10 @@ export class Job extends EventTarget {
     Object.assign(this, { state, error: String(error), ended: this.ended || Date.now(), progress: null, trouble: "" });
   }
 
-  #tell() {
-    this.dispatchEvent(new Event("change"));
-  }
-
   #sleep() {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, POLL);
-      this.wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      this.wake = resolve;
+      setTimeout(resolve, POLL);
     });
   }
 }

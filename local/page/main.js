@@ -32,17 +32,18 @@ async function start() {
     rerun: (job) => again(job, [job.input]),
     vary: (job, count) => again(job, Array.from({ length: count }, () => ({ ...job.input, seed: randomSeed() }))),
     advance: async (job) => {
-      const { url, ...image } = await lastFrame(job);
-      form.load({ ...job.input, seed: undefined, image_url: url }, url ? null : image);
+      const frame = await lastFrame(job).catch(() => null);
+      if (!frame) return form.showTrouble("The last frame cannot be read: this browser cannot play the clip.");
+      form.load({ ...job.input, seed: undefined, image_url: frame.url }, frame.url ? null : frame);
       form.prompt.input.focus();
     },
-    // Only while the form still is what was sent: nobody wants to be called back from the next one.
-    failed: (job) => job === form.sent && form.showFaults(job.faults, isIdle()),
+    // Only while the form still is what was sent, and the focus where that left it: nobody wants to be called back from the next one.
+    failed: (job) => job === form.sent && form.showFaults(job.faults, [document.body, byId("generate")].includes(document.activeElement)),
     useSeed: (seed) => form.setSeed(seed),
   });
   byId("example-buttons").append(button("Run this example", async () => {
+    form.prompt.load(byId("example-prompt").textContent);
     await form.image.useSample();
-    form.setPrompt(byId("example-prompt").textContent);
     form.node.requestSubmit();
   }, { className: "primary" }));
   restore(form, place, stage);
@@ -63,35 +64,29 @@ async function submit(form, place, stage) {
   const faults = form.faults(), endpoint = place.endpoint();
   form.showFaults(faults, endpoint !== null);
   if (!endpoint || Object.keys(faults).length) return;
-  const [job] = await send(form, stage, endpoint, [form.input], form.image.image);
-  form.sent = job ?? null;
+  [form.sent = null] = await send(form, stage, endpoint, [form.input], form.image.image);
 }
 
 /** Send a request for each input; the jobs. */
 async function send(form, stage, endpoint, inputs, image) {
-  const generate = byId("generate"), sent = [];
+  const generate = byId("generate"), jobs = [];
   if (generate.ariaBusy === "true") return [];
   generate.ariaBusy = "true";
   try {
     const data = image ? { image: await toBase64(image) } : {};
-    for (const input of inputs) sent.push({ ...(await endpoint.run({ ...data, ...input })), endpoint, input, image });
+    for (const input of inputs) jobs.push({ id: (await endpoint.run({ ...data, ...input })).id, endpoint, input, image });
   } catch (failed) {
     form.showTrouble(`Not sent: ${failed.message}.`);
   } finally {
     generate.ariaBusy = "false";
   }
-  return sent.length ? stage.open(sent.map(({ id, endpoint, input, image }) => ({ id, endpoint, input, image }))) : [];
+  return jobs.length ? stage.open(jobs) : [];
 }
 
 /** 53 random bits, as JavaScript's numbers hold them. */
 function randomSeed() {
   const [high, low] = crypto.getRandomValues(new Uint32Array(2));
   return (high & 0x1fffff) * 2 ** 32 + low;
-}
-
-/** Whether the focus is where it was left after sending, so that moving it takes nobody away from anything. */
-function isIdle() {
-  return [document.body, byId("generate")].includes(document.activeElement);
 }
 
 start().catch((failed) => {

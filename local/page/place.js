@@ -2,7 +2,7 @@
 
 import { button, byId } from "./dom.js";
 import { deployed, here } from "./endpoint.js";
-import { FaultLine } from "./fields.js";
+import { showFault } from "./fields.js";
 
 const NAME = /^[A-Za-z0-9_-]{1,100}$/, KEY = /^[!-~]+$/;
 
@@ -11,8 +11,6 @@ export class Place {
 
   constructor() {
     this.inputs = [byId("remote-id"), byId("remote-key")];
-    this.faults = this.inputs.map((input) => new FaultLine(input));
-    this.faults.forEach((line, place) => this.inputs[place].after(line.node));
     byId("remote-check").append(button("Test connection", () => this.#check()));
     byId("place").addEventListener("input", () => this.#show());
     // Not on every letter: jobs that wait for the key would try each.
@@ -36,7 +34,7 @@ export class Place {
       NAME.test(id) ? "" : "Enter the endpoint's ID: letters, digits, - and _.",
       KEY.test(key) ? "" : "Enter an API key of your RunPod account.",
     ];
-    this.faults.forEach((line, place) => line.show(told[place]));
+    this.inputs.forEach((input, place) => showFault(input, told[place]));
     this.#keys.set(id, key);
     if (!told.some(Boolean)) return this.of(id);
     byId("place").open = true;
@@ -61,7 +59,7 @@ export class Place {
     byId("place-name").textContent = this.#remote ? `RunPod ${this.#typed[0]}` : "this machine";
     byId("preview-note").classList.toggle("elsewhere", this.#remote);
     byId("remote-state").textContent = "";
-    for (const line of this.faults) line.show("");
+    for (const input of this.inputs) showFault(input, "");
   }
 
   async #check() {

@@ -1,7 +1,7 @@
 /** The form's part for the preset: each with its steps, its size, and its time beside the default's. */
 
 import { byId, element, radio } from "./dom.js";
-import { FaultLine } from "./fields.js";
+import { showFault } from "./fields.js";
 import { stepCost } from "./size.js";
 import { humanise } from "./words.js";
 
@@ -24,22 +24,16 @@ export class PresetPart {
       this.times.set(name, element("small"));
       byId("presets").append(radio("preset", name, element("span", {}, element("b", {}, humanise(name)), element("small", {}, about), this.times.get(name))));
     }
-    this.faults = new FaultLine(byId(`preset-${field.choices[0]}`));
-    byId("preset-part").append(this.faults.node);
     byId("preset-part").addEventListener("change", changed);
-    this.reset();
+    this.load();
   }
 
   get value() {
     return document.querySelector('input[name="preset"]:checked').value;
   }
 
-  set text(name) {
+  load(name = this.field.default ?? this.field.choices[0]) {
     if (this.times.has(name)) byId(`preset-${name}`).checked = true;
-  }
-
-  reset() {
-    this.text = this.field.default ?? this.field.choices[0];
   }
 
   /** The worker's values for the chosen one: steps, cfg, shift, resolution. */
@@ -54,13 +48,11 @@ export class PresetPart {
     for (const [name, node] of base && frames > 0 ? this.times : []) node.textContent = inTimes(cost(this.presets[name]) / cost(base));
   }
 
-  fault() {
-    return "";
-  }
+  fault = () => "";
 
   /** @param {string} text */
   show(text) {
-    this.faults.show(text);
+    showFault(byId(`preset-${this.value}`), text, byId("preset-note"));
   }
 }
 

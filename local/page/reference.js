@@ -3,28 +3,24 @@
 import { curl } from "./code.js";
 import { byId, element } from "./dom.js";
 import { here } from "./endpoint.js";
-import { fieldsOf, kind, limits, loadDescription } from "./schema.js";
+import { fieldsOf, kind, limits, loadDescription, resolve } from "./schema.js";
 import { humanise } from "./words.js";
 
+const plain = (text) => text.replaceAll("`", "");
+const hint = (text) => element("p", { className: "hint" }, text);
 const EXAMPLE = { prompt: "the rocket lifts off, smoke billowing over the water", resolution: "480p", num_frames: 9 };
-/** The worker's schemas, and when they are met. */
-const MODELS = {
-  Input: "What input of /run and /runsync holds.",
-  Answer: "The output of a job that succeeded.",
-  File: "An entry of the answer's outputs.",
-  Progress: "The output of a job that is running.",
-  Failure: "The output of a job that failed, beside its error.",
-};
+/** The worker's schemas. */
+const MODELS = ["Input", "Answer", "File", "Progress", "Failure"];
 
 async function start() {
   const description = await loadDescription();
   const { schemas } = description.components;
   byId("about").textContent = plain(description.info.description);
-  const models = Object.keys(MODELS).filter((name) => schemas[name]);
+  const models = MODELS.filter((name) => schemas[name]);
   const parts = [
     section("A request", ...example()),
     section("Calls for clients", routes("Calls for clients", description.paths, "client")),
-    ...models.map((name) => section(name, hint(MODELS[name]), table(name, schemas))),
+    ...models.map((name) => section(name, hint(plain(resolve(schemas, schemas[name]).description ?? "")), table(name, schemas))),
     section("Calls for workers", routes("Calls for workers", description.paths, "worker")),
   ];
   byId("reference").append(...parts);
@@ -33,12 +29,9 @@ async function start() {
 }
 
 function example() {
-  const { base, id, local } = here();
-  const text = curl({ base, id, local, input: EXAMPLE, file: "examples/rocket.jpg" });
-  return [
-    hint("Run it in the repository's folder. The job's report is in answer.json then. The page shows each of its requests like this, and in Python and JavaScript."),
-    element("pre", { tabIndex: 0 }, element("code", {}, text)),
-  ];
+  const { base, id, local } = here(), text = curl({ base, id, local, input: EXAMPLE, file: "examples/rocket.jpg" });
+  const about = hint("Run it in the repository's folder; it writes the job's report to answer.json. The page shows its own requests like this too.");
+  return [about, element("pre", { tabIndex: 0 }, element("code", {}, text))];
 }
 
 function section(title, ...children) {
@@ -47,11 +40,9 @@ function section(title, ...children) {
 }
 
 function routes(title, paths, tag) {
-  const found = Object.entries(paths).flatMap(([path, calls]) =>
-    Object.entries(calls).filter(([, call]) => call.tags?.includes(tag)).map(([method, call]) => [method.toUpperCase(), path, call]),
-  );
-  const rows = found.map(([method, path, call]) => [element("code", {}, `${method} ${path}`), `${plain(call.description ?? call.summary)} ${queryOf(call)}`]);
-  return grid(title, ["call", "what it does"], rows);
+  const tagged = (calls) => Object.entries(calls).filter(([, call]) => call.tags?.includes(tag));
+  const row = (path, [method, call]) => [element("code", {}, `${method.toUpperCase()} ${path}`), `${plain(call.description ?? call.summary)} ${queryOf(call)}`];
+  return grid(title, ["call", "what it does"], Object.entries(paths).flatMap(([path, calls]) => tagged(calls).map((call) => row(path, call))));
 }
 
 function queryOf(call) {
@@ -70,20 +61,11 @@ function table(name, schemas) {
   return grid(`Fields of ${name}`, ["field", "type and limits", ...(defaults ? ["default"] : []), "meaning"], rows);
 }
 
-/** A description less its Markdown. */
-function plain(text) {
-  return text.replaceAll("`", "");
-}
-
 /** A table that scrolls by itself where the page is narrow. */
 function grid(name, titles, rows) {
   const head = element("tr", {}, ...titles.map((title) => element("th", { scope: "col" }, humanise(title))));
   const body = rows.map(([first, ...others]) => element("tr", {}, element("th", { scope: "row" }, first), ...others.map((cell) => element("td", {}, cell))));
   return element("div", { className: "scrolled", tabIndex: 0, role: "region", "aria-label": `Table: ${name}` }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
-}
-
-function hint(text) {
-  return element("p", { className: "hint" }, text);
 }
 
 start().catch(() => {

@@ -50,10 +50,7 @@ export function limits(field) {
   return `${multipleOf ? `multiples of ${multipleOf}, ` : ""}${from ?? "any"} to ${to}`;
 }
 
-/**
- * What is wrong with a field's text, as far as the schema says; the worker has the last word.
- * @param {Field} field @param {string} text @returns {string} empty: nothing
- */
+/** What is wrong with a field's text, as far as the schema says; empty: nothing. The worker has the last word. */
 export function fault(field, text) {
   if (field.type === "string") {
     return text.length > field.maxLength ? `must be at most ${field.maxLength} characters, got ${text.length}` : "";

@@ -18,7 +18,7 @@ export class ShapePart {
     byId("own-size").append(...this.sides.map((control) => control.node));
     byId("sizes").addEventListener("input", () => {
       this.chosen = true;
-      if (this.#choice === OWN) this.sides.forEach((control, place) => (control.text ||= this.last[place]));
+      if (this.#choice === OWN) this.sides.forEach((control, place) => (control.input.value ||= this.last[place]));
       this.#reveal();
       changed();
     });
@@ -50,14 +50,14 @@ export class ShapePart {
   load({ resolution = OWN, width = "", height = "" }, usual) {
     this.chosen = resolution !== usual;
     byId(`resolution-${resolution}`).checked = true;
-    this.sides.forEach((control, place) => (control.text = [width, height][place]));
+    this.sides.forEach((control, place) => (control.input.value = [width, height][place]));
     this.#reveal();
   }
 
   /** The clip's [width, height] for an image, in pixels: of a resolution, or as chosen. */
   sizeFor(image, resolution = this.#choice) {
     const { width, height } = image?.width ? image : USUAL;
-    return resolution === OWN ? this.sides.map((control) => Number(control.text)) : nearestSize(this.trained[resolution], width, height);
+    return resolution === OWN ? this.sides.map((control) => Number(control.input.value)) : nearestSize(this.trained[resolution], width, height);
   }
 
   /** Say what becomes of the image. @param {{width: number, height: number} | null} image */

@@ -3,10 +3,7 @@
 /** Tokens of the text, and the operations for each token in linear layers and attention: 54 blocks of width 2048. */
 const TEXT = 929, LINEAR = 5.42e9, ATTENTION = 4 * 54 * 2048;
 
-/**
- * @param {[number, number][]} trained  a resolution's sizes, as landscape
- * @returns {[number, number]} the one, as it is or upright, whose shape is nearest to the image's
- */
+/** The one of a resolution's `trained` sizes (landscape), as it is or upright, whose shape is nearest to the image's. */
 export function nearestSize(trained, width, height) {
   const sizes = trained.flatMap(([long, short]) => [[long, short], [short, long]]);
   const distance = ([w, h]) => Math.abs(Math.log((w * height) / (h * width)));

@@ -1,7 +1,7 @@
 /** The stage: one take of the tab's clips, large, and a reel of all takes below it. A take is a clip, or its variants side by side. */
 
 import { Card, STATES } from "./card.js";
-import { byId, element } from "./dom.js";
+import { button, byId, element } from "./dom.js";
 import { Job } from "./job.js";
 import { keep } from "./session.js";
 import { explain } from "./words.js";
@@ -13,7 +13,6 @@ export class Stage {
   /** @param {Record<string, any>} acts  what a card's buttons do with its job, and `failed` */
   constructor(acts) {
     this.acts = acts;
-    /** @type {{node: HTMLElement, item: HTMLElement, cards: Card[]}[]} */
     this.takes = [];
     this.sent = 0;
     this.#choose(null);
@@ -28,22 +27,19 @@ export class Stage {
     const first = this.sent + 1;
     const jobs = sent.map((one) => new Job({ number: (this.sent += 1), take: first, sent: Date.now(), ...one }));
     this.sent = Math.max(...jobs.map((job) => job.number));
-    const take = { node: element("div", { className: "take" }), cards: [] };
-    take.picture = element("img", { alt: "" });
-    take.label = element("span");
-    take.button = element("button", { type: "button" }, take.picture, take.label);
-    take.button.addEventListener("click", () => this.#choose(take));
-    take.item = element("li", {}, take.button);
-    for (const job of jobs) this.#add(job, take);
-    this.takes.push(take);
+    const take = { node: element("div", { className: "take" }), cards: [], picture: element("img", { alt: "" }), label: element("span") };
+    take.item = element("li", {}, (take.button = button("", () => this.#choose(take))));
+    take.button.append(take.picture, take.label);
     byId("shown").append(take.node);
     byId("reel").append(take.item);
+    this.takes.push(take);
+    for (const job of jobs) this.#add(job, take);
     this.#choose(take);
     this.#update(take);
     if (!again) {
       keep(this.jobs);
       byId("stage").scrollIntoView({ block: "nearest" });
-      announce(`Clip ${jobs.map((job) => job.number).join(", ")} sent`);
+      byId("news").textContent = `Clip ${jobs.map((job) => job.number).join(", ")} sent`;
     }
     return jobs;
   }
@@ -55,9 +51,10 @@ export class Stage {
     let told = "";
     job.addEventListener("change", () => {
       card.show();
+      if (take.node.hidden) setPlaying(take, false);
       this.#update(take);
       const news = announcement(job);
-      if (news !== told) announce((told = news));
+      if (news !== told) byId("news").textContent = told = news;
       if (job.final && Object.keys(job.faults).length) this.acts.failed(job);
     });
     take.cards.push(card);
@@ -84,7 +81,7 @@ export class Stage {
     for (const take of this.takes) {
       take.node.hidden = take !== shown;
       take.button.setAttribute("aria-current", String(take === shown));
-      if (take !== shown) for (const video of take.node.querySelectorAll("video")) video.pause();
+      setPlaying(take, take === shown);
     }
     byId("example").hidden = shown !== null;
     byId("reel").hidden = this.takes.length < 2;
@@ -103,12 +100,19 @@ export class Stage {
   }
 }
 
+/** Only what is shown plays, unless nothing should move by itself. */
+function setPlaying(take, playing) {
+  for (const video of take.node.querySelectorAll("video")) {
+    if (!playing) video.pause();
+    else if (video.autoplay) video.play().catch(() => {});
+  }
+}
+
 /** How the tab's jobs are doing, in a word. */
 function status(jobs) {
   const going = jobs.filter((job) => !job.final), job = going.find((one) => one.progress) ?? going[0];
   if (job) return job.progress ? `${Math.round(job.progress.percent)}%` : STATES[job.state];
-  const last = jobs.reduce((one, other) => (other.ended > one.ended ? other : one), { ended: 0 });
-  return STATES[last.state];
+  return STATES[jobs.reduce((one, other) => (other.ended > one.ended ? other : one), { ended: 0 }).state];
 }
 
 /** What a screen reader hears: a change of state, and each quarter of the way. */
@@ -119,8 +123,4 @@ function announcement(job) {
   if (job.state === "IN_QUEUE") return `${who} is waiting`;
   const quarter = Math.floor((job.progress?.percent ?? 0) / 25) * 25;
   return quarter ? `${who} is at ${quarter}%` : `${who} is running`;
-}
-
-function announce(text) {
-  byId("news").textContent = text;
 }

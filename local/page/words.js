@@ -1,14 +1,8 @@
 /** What people read instead of the API's names. */
 
 const FIELDS = {
-  image_url: "Image URL",
-  num_frames: "Frames",
-  fps: "Frames per second",
-  cfg: "Guidance",
-  shift: "Noise shift",
-  fit: "If the shapes differ",
-  output: "Result",
-  delivery: "Delivery",
+  image_url: "Image URL", num_frames: "Frames", fps: "Frames per second", cfg: "Guidance", shift: "Noise shift",
+  fit: "If the shapes differ", output: "Result",
 };
 const CHOICES = { both: "Video and frames", crop: "Crop the image", pad: "Add black bars", jpeg: "JPEG", png: "PNG", webp: "WebP" };
 const ERRORS = {
@@ -23,14 +17,10 @@ const ERRORS = {
 };
 
 /** A field's label; one that the page does not know: its name as words. */
-export function labelOf(name) {
-  return FIELDS[name] ?? humanise(name);
-}
+export const labelOf = (name) => FIELDS[name] ?? humanise(name);
 
 /** A choice's label. */
-export function choiceLabel(choice) {
-  return CHOICES[choice] ?? (/^\d/.test(choice) ? String(choice) : humanise(String(choice)));
-}
+export const choiceLabel = (choice) => CHOICES[choice] ?? humanise(String(choice));
 
 /** "frame_format" is "Frame format". */
 export function humanise(name) {

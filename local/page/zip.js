@@ -1,16 +1,13 @@
-/** A ZIP archive of files as they are: clips and pictures are compressed already. */
+/** A ZIP archive of files as they are: clips and images are compressed already. */
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;
   for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
   return value;
 });
-const VERSION = 20;
-const NAMES_ARE_UTF8 = 0x0800;
+const VERSION = 20, NAMES_ARE_UTF8 = 0x0800;
 const NEW_YEAR_1980 = 0x21; // the format's first day: the archive tells no time
-const LOCAL = 0x04034b50;
-const CENTRAL = 0x02014b50;
-const END = 0x06054b50;
+const LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50;
 
 /** @param {{name: string, blob: Blob}[]} files @returns {Promise<Blob>} */
 export async function zip(files) {
