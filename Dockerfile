@@ -29,7 +29,8 @@ RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 tini \
     && apt-get clean \
-    && python3 --version && tini --version
+    && python3 --version && tini --version \
+    && ln -s /worker/requirements/install-node /usr/local/bin/
 # It runs as root: a network volume belongs to root, and downloaded models are saved there for the next worker.
 # No HEALTHCHECK: RunPod does not run it, and a container whose ComfyUI stays down ends by itself.
 WORKDIR /worker
@@ -87,6 +88,17 @@ RUN PIP_REQUIRE_HASHES=0 /build/install_comfyui.sh tree /comfyui /opt/comfyui-ve
     && rm -rf /comfyui/.git /comfyui/user \
     && /build/layers.sh settle /comfyui "$COMFYUI_PYTHON"
 
+# Node packs of custom_nodes.toml, whose requirements come from the index, without hashes.
+FROM comfyui AS nodes
+COPY requirements/install_node.py requirements/custom_nodes.toml /build/
+RUN if grep -q '^\[\[node_pack\]\]' /build/custom_nodes.toml; then \
+        PIP_REQUIRE_HASHES=0 PIP_NO_DEPS=0 "$COMFYUI_PYTHON" /build/install_node.py \
+            --comfyui /comfyui --file /build/custom_nodes.toml \
+        && rm -rf /comfyui/user \
+        && /build/layers.sh settle /comfyui "$COMFYUI_PYTHON" \
+        && /build/layers.sh settle /opt/comfyui-venv "$COMFYUI_PYTHON"; \
+    fi
+
 FROM build AS worker-venv
 COPY requirements/worker.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -140,8 +152,8 @@ COPY --link --from=models /models/latent_upscale_models/* /comfyui/models/latent
 ARG MODEL_SETS=default
 ENV MODEL_SETS=$MODEL_SETS
 COPY --link --from=torch /opt/torch /opt/torch
-COPY --link --from=comfyui-venv /opt/comfyui-venv /opt/comfyui-venv
-COPY --link --from=comfyui /comfyui /comfyui
+COPY --link --from=nodes /opt/comfyui-venv /opt/comfyui-venv
+COPY --link --from=nodes /comfyui /comfyui
 COPY --link --from=worker-venv /opt/worker-venv /opt/worker-venv
 COPY --link --from=worker-files /comfyui/custom_nodes/hunyuan_worker /comfyui/custom_nodes/hunyuan_worker
 COPY --link --from=worker-files /worker /worker
@@ -156,8 +168,8 @@ LABEL org.opencontainers.image.title="HunyuanVideo 1.5 worker with models" \
 
 FROM system AS worker
 COPY --link --from=torch /opt/torch /opt/torch
-COPY --link --from=comfyui-venv /opt/comfyui-venv /opt/comfyui-venv
-COPY --link --from=comfyui /comfyui /comfyui
+COPY --link --from=nodes /opt/comfyui-venv /opt/comfyui-venv
+COPY --link --from=nodes /comfyui /comfyui
 COPY --link --from=worker-venv /opt/worker-venv /opt/worker-venv
 COPY --link --from=worker-files /comfyui/custom_nodes/hunyuan_worker /comfyui/custom_nodes/hunyuan_worker
 COPY --link --from=worker-files /worker /worker

@@ -17,7 +17,7 @@ from worker import config
 from worker.input.request import parse
 
 # Named on the pages, and somebody else's or made by a run.
-FOREIGN = {"main.py", "models.toml", "requirements.txt", "test_input.json", "clip.mjs", "answer.json"}
+FOREIGN = {"main.py", "install.py", "models.toml", "requirements.txt", "test_input.json", "clip.mjs", "answer.json"}
 
 
 def slug(heading: str) -> str:
