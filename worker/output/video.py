@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import av
-from av.error import DecoderNotFoundError, FFmpegError
+from av.error import DecoderNotFoundError, FFmpegError, InvalidDataError
 
 from worker.errors import OutputFailed
 from worker.output.file import OutputFile
@@ -89,33 +89,48 @@ def check(files: Sequence[OutputFile], expected: Expected | None) -> Clip:
 
 
 def inspect(file: OutputFile) -> Video:
-    """Decode every frame; raises OutputFailed where the file cannot be read to its end or has no frame."""
+    """Read the file to its end and decode as few frames as tell; raises OutputFailed where that cannot be done.
+
+    A frame in the middle whose bits are damaged is not noticed: to decode each takes 35 ms for 25 frames of 720x1280.
+    """
     try:
         # Nothing is wanted of the metadata, which any program may have written.
         with av.open(BytesIO(file.data), format=_READERS[file.suffix], metadata_errors="replace") as container:
-            video = _decode(container)
+            video = _count(container)
+            container.seek(0)
+            black = _is_black(container, step=max(1, video.frames // _SAMPLES))
     except (FFmpegError, IndexError) as error:
         log.warning("%s, %d bytes, cannot be decoded: %s", file.filename, len(file.data), error)
         raise OutputFailed(f"the video {file.filename} cannot be decoded: {type(error).__name__}") from error
     if not video.frames:
         raise OutputFailed(f"the video {file.filename} has no frames")
-    return video
+    return replace(video, black=black)
 
 
-def _decode(container: Any) -> Video:
+def _count(container: Any) -> Video:
+    """The measures, and the frames by their packets."""
     stream = container.streams.video[0]
     if stream.codec_context is None:  # with which PyAV before 18 ends the process
         raise DecoderNotFoundError(0, "no decoder for this codec")
-    stream.thread_type = "AUTO"
-    step = max(1, stream.frames // _SAMPLES)
-    frames = 0
-    dark: list[bool] = []
-    for frame in container.decode(stream):
-        if frames % step == 0 and all(dark[1:]):
-            dark.append(_is_dark(frame))
-        frames += 1
+    packets = [packet for packet in container.demux(stream) if packet.size]
+    if any(packet.is_corrupt for packet in packets) or len(packets) < stream.frames:
+        raise InvalidDataError(0, f"{len(packets)} of {stream.frames} frames are whole")
     fps = float(stream.average_rate or stream.guessed_rate or 0)
-    return Video(stream.width, stream.height, frames, fps, all(dark[1:] or dark))
+    return Video(stream.width, stream.height, len(packets), fps, black=False)
+
+
+def _is_black(container: Any, step: int) -> bool:
+    """Whether no frame shows anything, the first one, the start picture, apart where there are others."""
+    stream = container.streams.video[0]
+    first = shown = True
+    for number, frame in enumerate(container.decode(stream)):
+        if number % step and number > 1:
+            continue
+        shown = not _is_dark(frame)
+        if shown and not first:
+            return False
+        first = False
+    return not shown
 
 
 def _is_dark(frame: Any) -> bool:
