@@ -113,6 +113,12 @@ def find_preset_fault(name: str, sets: Collection[str]) -> str | None:
     )
 
 
+def default_preset(sets: Collection[str]) -> str:
+    """The preset of jobs that name none, where nobody has chosen one: the first whose model is in the sets."""
+    names: tuple[str, ...] = tuple(PRESETS)
+    return next((name for name in names if not find_preset_fault(name, sets)), names[0])
+
+
 def explain_missing(names: Collection[object]) -> ModelMissing | None:
     """The error for files that ComfyUI does not have; None where none of them is a model of the worker's."""
     files = [model for model in load(MODEL_SETS, {}) if model.name in names]

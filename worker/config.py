@@ -158,7 +158,8 @@ class Settings(Shared):
     default_preset: str = setting(
         "DEFAULT_PRESET",
         "balanced",
-        "the [preset](PRESETS.md) of a job that names none; its models must be in MODEL_SETS",
+        "the [preset](PRESETS.md) of a job that names none; its models must be in MODEL_SETS. With "
+        "`MODEL_SETS=fast` it is `fast` by default",
         choices=catalogue.PRESETS,
     )
     clip_limits: ClipLimits = setting(
@@ -485,7 +486,9 @@ def load() -> Settings:
 def read(environ: Mapping[str, str]) -> Settings:
     """Read the settings; raises ConfigError naming the variable, its value and what is allowed."""
     port = environ.get("COMFYUI_PORT") or "8188"
-    settings = _read(Settings, {"COMFYUI_URL": f"http://127.0.0.1:{port}"} | _given(environ))
+    preset = catalogue.default_preset(read_models(environ).sets)
+    defaults = {"COMFYUI_URL": f"http://127.0.0.1:{port}", "DEFAULT_PRESET": preset}
+    settings = _read(Settings, defaults | _given(environ))
     if 0 < sum(bool(environ.get(name, "").strip()) for name in BUCKET_KEYS) < len(BUCKET_KEYS):
         raise ConfigError(f"a bucket needs all of {', '.join(BUCKET_KEYS)}; or set none, and files come in the reply")
     return settings

@@ -3,6 +3,7 @@
 import base64
 import io
 import logging
+import re
 import shutil
 import threading
 import time
@@ -69,11 +70,24 @@ def check_comfyui(settings: Settings, end: float) -> None:
         stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), lambda: _check_state(settings.comfyui_state))
     if settings.comfyui_dir:
         folders.sweep(settings.comfyui_dir)
+    check_gpu(settings.comfyui_log)
     log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
     if settings.comfyui_dir and "torch_compile" in settings.graph_options and not any(map(shutil.which, COMPILERS)):
         raise ConfigError(
             "GRAPH_OPTIONS has torch_compile, with which every job would fail: no C compiler here. Leave it out "
             "(it gains a few percent at most), or build an image FROM this one with the packages gcc and python3-dev"
+        )
+
+
+def check_gpu(comfyui_log: Path | None) -> None:
+    """Raise ConfigError where torch has said, as ComfyUI started, that it has no code for this GPU.
+
+    https://github.com/pytorch/pytorch/blob/main/torch/cuda/__init__.py: _check_cubins
+    """
+    text = comfyui_log.read_text(encoding="utf-8", errors="replace") if comfyui_log and comfyui_log.exists() else ""
+    if unknown := re.search(r"^.*\bsm_\d+ is not compatible with the current PyTorch installation", text, re.MULTILINE):
+        raise ConfigError(
+            f"{unknown[0].strip()}: choose another GPU, or the image for this one (docs/DEPLOYMENT.md, Choose a GPU)"
         )
 
 

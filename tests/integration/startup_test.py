@@ -47,3 +47,19 @@ def test_a_warm_up_is_left_out_where_no_set_of_the_workers_is_brought(monkeypatc
                 startup.make_tiny_clip(settings, time.monotonic() + 20)
         else:
             startup.make_tiny_clip(settings, time.monotonic() + 20)
+
+
+@pytest.mark.parametrize("log", ["", "Device: cuda:0 NVIDIA GeForce RTX 5090", None])
+def test_a_gpu_without_code_in_comfyuis_torch_is_refused_before_any_job(tmp_path, log):
+    path = tmp_path / "comfyui.log"
+    if log is not None:
+        path.write_text(log)
+    startup.check_gpu(path)
+    told = (
+        "NVIDIA GeForce RTX 5090 with CUDA capability sm_120 is not compatible with the current PyTorch installation."
+    )
+    path.write_text(f"{log}\n/lib/torch/cuda/__init__.py:326: UserWarning: \n{told}\nThe current PyTorch install ...\n")
+    with pytest.raises(
+        ConfigError, match=r"^NVIDIA GeForce RTX 5090 with CUDA capability sm_120 .*: choose another GPU"
+    ):
+        startup.check_gpu(path)

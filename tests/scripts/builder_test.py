@@ -220,6 +220,31 @@ def test_without_a_volume_and_with_every_download_failing_the_container_ends_in_
     assert "handler:" not in text
 
 
+@pytest.mark.parametrize(("other", "fault"), [("missing", "answers 404"), ("vae", "is another kind of model")])
+def test_a_download_that_fails_ends_the_boot_while_another_one_is_under_way(
+    container: Container, server: str, other: str, fault: str
+) -> None:
+    container.fill_volume()
+    for model in MODELS[:2]:
+        (container.volume / "models" / model.path).unlink()
+    container.start(CLIP_VISION_URL=f"{server}/slow", CLIP1_URL=f"{server}/{other}")
+    assert container.wait() == 1
+    (reason,) = re.findall("^unfit: (.*)$", container.text, re.MULTILINE)
+    assert reason.startswith(MODELS[1].name)
+    assert fault in reason
+
+
+def test_a_folder_that_models_cannot_be_put_into_is_one_line(container: Container) -> None:
+    container.fill_volume()
+    (container.comfyui / "taken").write_text("a file")
+    container.start(MODELS_DIR=str(container.comfyui / "taken" / "models"))
+    assert container.wait() == 1
+    (reason,) = re.findall("^unfit: (.*)$", container.text, re.MULTILINE)
+    assert "Not a directory" in reason
+    assert "set MODELS_DIR to a folder" in reason
+    assert "Traceback" not in container.text
+
+
 def test_a_command_that_does_not_wait_for_models_that_cannot_come_is_ended_too(
     container: Container, server: str
 ) -> None:

@@ -17,6 +17,13 @@ def test_comfyui_is_looked_for_where_builder_starts_it() -> None:
     assert config.read({"COMFYUI_PORT": "9188", "COMFYUI_URL": "http://other:1"}).comfyui_url == "http://other:1"
 
 
+@pytest.mark.parametrize(
+    ("sets", "preset"), [("", "balanced"), ("fast", "fast"), ("default,fast", "balanced"), ("none", "balanced")]
+)
+def test_the_default_preset_is_one_whose_models_are_brought(sets: str, preset: str) -> None:
+    assert config.read({"MODEL_SETS": sets}).default_preset == preset
+
+
 def test_without_settings_there_is_no_bucket() -> None:
     assert config.read({}).bucket is None
     assert config.read(dict.fromkeys([*KEYS, "BUCKET_NAME"], "")).bucket is None

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -32,6 +33,9 @@ def main(arguments: list[str]) -> int:
     except WorkerError as error:
         log.error("%s", error.message)
         status, state = 1, error.message
+    except OSError as error:
+        status, state = 1, f"{error.filename}: {error.strerror}"
+        log.error("%s", state)
     if options.state:
         options.state.write_text(f"{state}\n", encoding="utf-8")
     return status
@@ -80,4 +84,6 @@ def _add(options: argparse.Namespace, settings: config.ModelSettings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    logging.shutdown()
+    os._exit(status)  # a download that is of no use any more cannot be stopped, and would be waited for

@@ -21,7 +21,13 @@ def bring(settings: ModelSettings) -> None:
     log.info("%d of %d models are in place in %s", len(models) - len(wanted), len(models), settings.target)
     sources = source.collect(wanted, settings) if wanted else {}
     copies = {Copy(path, settings.target / model.path): model for model, path in sources.items()}
-    _put({item: model for item, model in copies.items() if item.source != item.target}, settings)
+    try:
+        _put({item: model for item, model in copies.items() if item.source != item.target}, settings)
+    except OSError as error:
+        raise ModelError(
+            f"the models cannot be put into {settings.target}: {error.filename or ''}: {error.strerror}; "
+            "set MODELS_DIR to a folder that this user may write to"
+        ) from error
     if not check(settings):
         raise ModelError("not every model is whole, see above")
 

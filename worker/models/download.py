@@ -7,8 +7,10 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from worker.catalogue import ModelFile
 from worker.config import ModelSettings
@@ -20,6 +22,7 @@ from worker.models.volume import HubPath, parse_hub_url
 TRIES = 5
 MOST_WAIT = 60  # seconds, whatever a server asks for
 TIMEOUT = (10, 60)  # to connect, and between two pieces; seconds
+PROBE_TIMEOUT = (5, 20)  # the same, for a first look
 PIECE = 128 * 2**10  # what a broken transfer loses at most
 log = logging.getLogger("models")
 
@@ -47,6 +50,26 @@ def fetch(model: ModelFile, target: Path, settings: ModelSettings) -> None:
         _flush(file)
         file.replace(target)
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def find_obstacle(model: ModelFile, settings: ModelSettings) -> str | None:
+    """Why `model` cannot be downloaded, by the beginning of the answer; None: it can, or might on another try."""
+    source = parse_hub_url(model.url, settings.hub)
+    url, where = model.url, _host(model.url)
+    if source:
+        url, where = f"{settings.hub}/{source.repository}/resolve/{source.revision}/{source.path}", settings.hub
+    headers = {"Range": "bytes=0-0"}
+    if source and settings.token:
+        headers["Authorization"] = f"Bearer {settings.token}"
+    with requests.Session() as session:
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(max_retries=1))
+        try:
+            with session.get(url, stream=True, timeout=PROBE_TIMEOUT, headers=headers) as reply:
+                return None if _is_passing(reply.status_code) else _explain(where, reply)
+        except requests.RequestException as error:
+            kind = type(error).__name__
+            return f"{where} cannot be reached ({kind}): check the network, or put the file on the volume"
 
 
 def stage(target: Path) -> Path:
@@ -95,9 +118,7 @@ def _fetch_from_hub(source: HubPath, staging: Path, settings: ModelSettings) -> 
         # What the hub's client makes of it speaks of its cache; the cause is the hub's answer, or the network's.
         cause = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
         if isinstance(cause, HfHubHTTPError):
-            status, gated = cause.response.status_code, cause.response.headers.get("X-Error-Code") == "GatedRepo"
-            advice = ": accept its terms on the hub, and set HF_TOKEN" if gated else _advise(status)
-            raise ModelError(f"{settings.hub} answers {status}{advice}") from error
+            raise ModelError(_explain(settings.hub, cause.response)) from error
         kind = type(error.__cause__ or error).__name__
         raise ModelError(
             f"{settings.hub} cannot be reached ({kind}): check the network, or put the file on the volume"
@@ -155,6 +176,18 @@ def _check_status(model: ModelFile, reply: requests.Response) -> None:
         raise _Broken(f"answers {status}{_advise(status)}", min(int(asked), MOST_WAIT) if asked.isdigit() else 0)
     if status >= 400:
         raise ModelError(f"{_host(model.url)} answers {status}{_advise(status)}")
+
+
+def _is_passing(status: int) -> bool:
+    """Whether it is no refusal, or one that another try may not meet."""
+    return status < 400 or status in {408, 416, 429} or status >= 500  # 416: it has no first byte
+
+
+def _explain(where: str, reply: Any) -> str:
+    """The refusal of a server, in words; `reply`: of requests, or what is like it of the hub's client."""
+    if reply.headers.get("X-Error-Code") == "GatedRepo":
+        return f"{where} answers {reply.status_code}: accept its terms on the hub, and set HF_TOKEN"
+    return f"{where} answers {reply.status_code}{_advise(reply.status_code)}"
 
 
 def _advise(status: int) -> str:

@@ -4,7 +4,8 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from worker.catalogue import ModelFile
@@ -37,21 +38,30 @@ def _describe(searches: Mapping[ModelFile, volume.Search], settings: ModelSettin
 
 
 def _download(searches: Mapping[ModelFile, volume.Search], settings: ModelSettings) -> dict[ModelFile, Path]:
+    _refuse_obstacles(list(searches), settings)
     targets = {model: _choose_place(model, search, settings) for model, search in searches.items()}
     known = [model.size for model in targets if model.size]
     total = sum(known) if len(known) == len(targets) else 0
-    with (
-        transfer.report("download", total, lambda: _bytes_of(list(targets.values()))),
-        ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool,
-    ):
-        running = {model: pool.submit(_fetch, model, target, settings) for model, target in targets.items()}
-        faults: dict[str, list[str]] = {}
-        for model, one in running.items():
-            if error := one.exception():
-                faults.setdefault(str(error), []).append(model.name)
-        if faults:
-            raise ModelError("; ".join(f"{', '.join(names)}: {fault}" for fault, names in faults.items()))
-    return {model: one.result() for model, one in running.items()}
+    pool = ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download")
+    with transfer.report("download", total, lambda: _bytes_of(list(targets.values()))):
+        running = {pool.submit(_fetch, model, target, settings): model for model, target in targets.items()}
+        try:
+            return {running[one]: one.result() for one in as_completed(running)}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # the first that fails ends it: nothing else can serve
+
+
+def _refuse_obstacles(models: Sequence[ModelFile], settings: ModelSettings) -> None:
+    """Raise ModelError, naming all, where models are known before the first download not to come."""
+    from worker.models.download import find_obstacle
+
+    faults: dict[str, list[str]] = {}
+    with ThreadPoolExecutor(len(models), thread_name_prefix="probe") as pool:
+        for model, fault in zip(models, pool.map(partial(find_obstacle, settings=settings), models), strict=True):
+            if fault:
+                faults.setdefault(fault, []).append(model.name)
+    if faults:
+        raise ModelError("; ".join(f"{', '.join(names)}: {fault}" for fault, names in faults.items()))
 
 
 def _choose_place(model: ModelFile, search: volume.Search, settings: ModelSettings) -> Path:
@@ -78,6 +88,8 @@ def _fetch(model: ModelFile, target: Path, settings: ModelSettings) -> Path:
     log.info("downloading %s to %s", model.name, target.parent)
     try:
         fetch(model, target, settings)
+    except ModelError as error:
+        raise ModelError(f"{model.name}: {error}") from error
     except OSError as error:
         if target == local:
             raise ModelError(f"{model.name} cannot be saved in {target.parent}: {error.strerror}") from error
