@@ -32,9 +32,11 @@ MAX_EXPIRY = 604_800  # seconds: the longest that S3 signs a URL for
 MB = 1_000_000
 NO_SETS = "none"  # the value of MODEL_SETS that names none of the worker's sets
 # Classes, as fnmatch patterns, of nodes that run code, open whatever path or address they are given, or leave files
-# outside the job's folder: ComfyUI's own by name, those of node packs by the words their names are made of.
+# outside the job's folder: ComfyUI's own by name, those of node packs by the words their names are made of. A regular
+# expression can take a day, and Python's format any attribute and all memory.
 DENIED_NODES = (
-    "LoadImageDataSetFromFolder,LoadImageTextDataSetFromFolder,LoadTrainingDataset,Load3D,"
+    "LoadImageDataSetFromFolder,LoadImageTextDataSetFromFolder,LoadTrainingDataset,Load3D*,"
+    "Regex*,StringFormat,GLSLShader,"
     "Save*DataSetToFolder,SaveTrainingDataset,SaveLoRA,"
     "VHS_Load*Path,*From*Folder*,*From*Dir*,*From*Path*,*From*[Uu][Rr][Ll]*,LoadText|*,SaveText|*,* Text File,"
     "*Python*,*Exec[A-Z]*,*Exec,*Eval[A-Z]*,*Eval,*[Ss]ubprocess*,*Shell*,*Bash*,*Terminal*"
@@ -236,7 +238,8 @@ class Settings(Shared):
     nodes_allow: Names = setting(
         "WORKFLOW_NODES_ALLOW",
         (),
-        "the only node classes that a caller's workflow may use; unset: any",
+        "the only node classes that a caller's workflow may use; unset: the reviewed ones of ComfyUI's own and those "
+        "of installed node packs; `*`: any",
         allowed=NAMES,
     )
     nodes_deny: Names = setting(

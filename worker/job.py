@@ -1,5 +1,6 @@
 """One job, from its input to the answer: synchronous, in the caller's thread."""
 
+import functools
 import threading
 import time
 import uuid
@@ -93,8 +94,13 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
         names = [upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
         start = names.pop(0) if request.picture else None
         uploads = {entry.name: name for entry, name in zip(request.images, names, strict=True)}
-        rules = {"allow": settings.nodes_allow, "deny": settings.nodes_deny}
-        adapted = graph.adapt(request.workflow, image_name=start, uploads=uploads, prefix=scope.name, **rules)
+        packs = ("custom_nodes.", "comfy_api_nodes.") if settings.api_nodes else ("custom_nodes.",)
+        rules = graph.Rules(
+            settings.nodes_allow,
+            settings.nodes_deny,
+            is_installed=functools.cache(lambda name: (comfyui.module_of(name) or packs[0]).startswith(packs)),
+        )
+        adapted = graph.adapt(request.workflow, image_name=start, uploads=uploads, prefix=scope.name, rules=rules)
         return Plan(adapted, (*warnings, *adapted.warnings))
     (picture,) = pictures
     listed = comfyui.choices(graph.LORA_LOADER, "lora_name") if request.loras else []

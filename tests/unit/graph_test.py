@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from worker import config
 from worker.errors import WorkflowRejected
-from worker.graph import Graph, adapt, fill
+from worker.graph import Graph, Rules, adapt, fill
 from worker.input.request import leaves_folder, parse
 
 SETTINGS = config.read({})
+ANY = Rules(allow="*")
 FULL = {
     "image": "aW1hZ2U=",
     "prompt": 'a "quoted" wave 猫 {"json": 1}',
@@ -38,14 +39,14 @@ def filled(frame_saver: bool = False, attention: str = "comfyui", **fields: Any)
 
 def adapted(workflow: Any, uploads: dict[str, str] | None = None, image_name: str | None = None) -> Graph:
     before = copy.deepcopy(workflow)
-    graph = adapt(workflow, uploads=uploads or {}, image_name=image_name, prefix="job")
+    graph = adapt(workflow, uploads=uploads or {}, image_name=image_name, prefix="job", rules=ANY)
     assert workflow == before
     return graph
 
 
 def refusal(workflow: Any, image_name: str | None = None) -> WorkflowRejected:
     with pytest.raises(WorkflowRejected) as caught:
-        adapt(workflow, uploads={}, image_name=image_name, prefix="job")
+        adapt(workflow, uploads={}, image_name=image_name, prefix="job", rules=ANY)
     assert json.dumps(caught.value.answer(), ensure_ascii=False).encode()
     return caught.value
 
@@ -354,7 +355,7 @@ def test_no_graph_whatever_reads_or_writes_outside_or_yields_another_error(
     workflow: Any, image_name: str | None
 ) -> None:
     try:
-        graph = adapt(workflow, uploads={"in.png": "job/in.png"}, image_name=image_name, prefix="job")
+        graph = adapt(workflow, uploads={"in.png": "job/in.png"}, image_name=image_name, prefix="job", rules=ANY)
     except WorkflowRejected as error:
         message = error.answer()["error"]
         graph = Graph({})

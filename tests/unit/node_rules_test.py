@@ -1,10 +1,13 @@
 """Which node classes a caller's workflow may use."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from worker import config
 from worker.errors import WorkflowRejected
-from worker.graph import adapt
+from worker.graph import Rules, adapt, guard
 
 HARMLESS = (
     "LoadImage",
@@ -19,18 +22,17 @@ HARMLESS = (
 
 
 def graph(class_type: str) -> dict[str, object]:
-    return {"7": {"class_type": class_type, "inputs": {}, "_meta": {"title": "Mine"}}}
+    return {"7": {"class_type": class_type, "inputs": {"codec": "auto"}, "_meta": {"title": "Mine"}}}
 
 
-def adapted(class_type: str, **environ: str) -> None:
+def adapted(class_type: str, is_installed: Callable[[str], bool] = lambda _: True, **environ: Any) -> None:
     settings = config.read(environ)
     adapt(
         graph(class_type),
         uploads={},
         image_name=None,
         prefix="job",
-        allow=settings.nodes_allow,
-        deny=settings.nodes_deny,
+        rules=Rules(settings.nodes_allow, settings.nodes_deny, is_installed),
     )
 
 
@@ -41,6 +43,12 @@ def adapted(class_type: str, **environ: str) -> None:
         "LoadTrainingDataset",
         "SaveImageTextDataSetToFolder",
         "Load3D",
+        "Load3DAdvanced",
+        "RegexMatch",
+        "RegexExtract",
+        "RegexReplace",
+        "StringFormat",
+        "GLSLShader",
         "VHS_LoadVideoPath",
         "VHS_LoadImagesPath",
         "LoadImagesFromFolderKJ",
@@ -65,7 +73,7 @@ def test_ordinary_nodes_are_not(class_type):
 
 
 def test_an_allow_list_refuses_all_else_and_the_deny_list_still_holds():
-    allow = {"WORKFLOW_NODES_ALLOW": "Load*, SaveImage"}
+    allow: dict[str, Any] = {"WORKFLOW_NODES_ALLOW": "Load*, SaveImage"}
     adapted("LoadImage", **allow)
     for class_type in ("KSampler", "Load3D"):
         with pytest.raises(WorkflowRejected, match="WORKFLOW_NODES_"):
@@ -76,3 +84,115 @@ def test_a_deny_list_of_ones_own_takes_the_default_ones_place():
     adapted("Load3D", WORKFLOW_NODES_DENY="KSampler")
     with pytest.raises(WorkflowRejected, match="matches KSampler of WORKFLOW_NODES_DENY"):
         adapted("KSampler", WORKFLOW_NODES_DENY="KSampler")
+
+
+class TestClasses:
+    def test_one_that_nobody_reviewed_or_installed_is_refused_unless_a_setting_allows_it(self) -> None:
+        def none_is(_: str) -> bool:
+            return False
+
+        with pytest.raises(WorkflowRejected, match="WORKFLOW_NODES_ALLOW"):
+            adapted("NewInTheNextRelease", none_is)
+        adapted("NewInTheNextRelease", none_is, WORKFLOW_NODES_ALLOW="*")
+        adapted("NewInTheNextRelease", none_is, WORKFLOW_NODES_ALLOW="NewIn*")
+        adapted("NewInTheNextRelease", lambda name: name == "NewInTheNextRelease")
+        with pytest.raises(WorkflowRejected, match="WORKFLOW_NODES_DENY"):
+            adapted("RegexMatch", none_is, WORKFLOW_NODES_ALLOW="*")
+
+    def test_comfyui_is_asked_for_no_class_of_the_release(self) -> None:
+        asked: list[str] = []
+        for class_type in HARMLESS[:-1]:
+            adapted(class_type, lambda name: bool(asked.append(name)))
+        assert asked == []
+
+
+HOSTILE = (
+    "/etc/passwd",
+    "../secret.png",
+    "a/../../secret.png",
+    "a.png [output]",
+    "a.png [temp] ",
+    "..\\secret.png",
+    "C:\\secret.png",
+    "http://10.0.0.1/a.png",
+    "file:///etc/passwd",
+    "a\0.png",
+)
+WRAPPED: tuple[Callable[[str], Any], ...] = (
+    lambda path: path,
+    lambda path: {"__value__": path},
+    lambda path: {"image": path, "mask": ""},
+    lambda path: ["a.png", path, "b.png"],
+    lambda path: {"__value__": [["a.png", {"file": path}]]},
+)
+# Names that hold a word for a file, and no file: choices and texts that ComfyUI opens nothing by.
+NO_FILES = {
+    "direction",
+    "filename_prefix",  # replaced in every node
+    "missing_frame_fallback",
+    "prefix",
+}
+FILE_FLAGS = ("upload", "image_folder", "remote", "LOAD_3D", "WEBCAM", "AUDIO_RECORD")
+
+
+def file_inputs() -> list[tuple[str, str]]:
+    """Of each class of the release the inputs that can name a file: by their kind, or by any part of their name."""
+    parts = ("image", "audio", "video", "file", "mask", "latent", "path", "dir", "folder", "url", "uri", "model_")
+    return [
+        (class_type, name)
+        for class_type, inputs in guard.reviewed().items()
+        for name, kind in inputs.items()
+        if (any(flag in kind for flag in FILE_FLAGS) or any(part in name for part in parts)) and name not in NO_FILES
+    ]
+
+
+def node_with(class_type: str, name: str, value: object) -> dict[str, Any]:
+    text = {"class_type": "PrimitiveString", "inputs": {"value": "/etc/passwd"}}
+    return {"7": {"class_type": class_type, "inputs": {name: value}}, "8": text}
+
+
+def refused(graph: dict[str, Any]) -> bool:
+    """Whether the graph is refused for an input of node 7."""
+    try:
+        adapt(graph, uploads={}, image_name=None, prefix="job", rules=Rules(allow="*"))
+    except WorkflowRejected as error:
+        return error.details.get("node_id") == "7" and "input" in error.details
+    return False
+
+
+class TestFiles:
+    def test_the_release_has_such_inputs(self) -> None:
+        assert {("LoadImage", "image"), ("RecordAudio", "audio"), ("Painter", "mask")} <= set(file_inputs())
+        assert len(file_inputs()) > 30
+
+    @pytest.mark.parametrize(("class_type", "name"), file_inputs())
+    def test_an_input_of_the_release_that_can_name_a_file_names_none_elsewhere(
+        self, class_type: str, name: str
+    ) -> None:
+        passed = [
+            (path, number)
+            for path in HOSTILE
+            for number, wrap in enumerate(WRAPPED)
+            if not refused(node_with(class_type, name, wrap(path)))
+        ]
+        assert passed == []
+
+    @pytest.mark.parametrize(("class_type", "name"), file_inputs())
+    def test_nor_by_a_link_from_a_text(self, class_type: str, name: str) -> None:
+        assert refused(node_with(class_type, name, ["8", 0]))
+
+    @pytest.mark.parametrize(
+        "name",
+        ["image2", "video_path", "saveDir", "inputFolder", "FILE", "mask_image", "model_file", "url", "directory"],
+    )
+    def test_the_same_holds_for_a_class_that_nobody_knows(self, name: str) -> None:
+        assert all(refused(node_with("SomebodysNode", name, path)) for path in HOSTILE)
+        assert refused(node_with("SomebodysNode", name, ["8", 0]))
+        for harmless in ("a.png", "sub/a.png", "a.png [input]", 5, None, ["9", 0], {"a": 1}, ["a.png", 2.5, "b.png"]):
+            graph = node_with("SomebodysNode", name, harmless)
+            graph["9"] = {"class_type": "LoadImage", "inputs": {"image": "a.png"}}
+            assert not refused(graph)
+
+    @pytest.mark.parametrize("name", ["text", "prompt", "negative_prompt", "seed", "imagery", "profile", "director"])
+    def test_a_text_may_be_any(self, name: str) -> None:
+        assert not refused(node_with("CLIPTextEncode", name, "/etc is ../here: http://a [output]"))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,6 +19,7 @@ from worker.graph import Graph
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0  # for what carries files; ComfyUI's loop was seen blocked for 0.4 s by a tiny model's load
+LONGEST_CLASS = 300  # bytes of a class's name; a longer one is nobody's
 LOOK_TIMEOUT = 5.0  # for looks at a running prompt, between which a cancel must be seen
 
 
@@ -100,6 +102,15 @@ class ComfyUI:
         """Whether there is a node class of that name (/object_info)."""
         return self._ask("GET", f"/object_info/{class_type}", lambda classes: class_type in classes)
 
+    def module_of(self, class_type: str) -> str | None:
+        """The Python module that a node class is of, such as `custom_nodes.pack`; None: ComfyUI has no such class."""
+
+        def find(classes: dict[str, Any]) -> str | None:
+            return str(classes[class_type]["python_module"]) if class_type in classes else None
+
+        name = quote(class_type.encode("utf-8", "replace")[:LONGEST_CLASS], safe="")
+        return self._ask("GET", f"/object_info/{name}", find, allow=404)
+
     def choices(self, class_type: str, name: str) -> list[str]:
         """The values that a node class's input is chosen from, such as the files of a models folder."""
 
@@ -178,6 +189,8 @@ class ComfyUI:
     def _ask(self, method: str, path: str, understand: Callable[[Any], T], **options: Any) -> T:
         """What `understand` makes of the answer; ComfyUIUnavailable too where that is something else than ComfyUI's."""
         response = self._request(method, path, **options)
+        if response.status_code == 404:
+            return understand({})
         try:
             return understand(response.json())
         except (ValueError, TypeError, LookupError, AttributeError) as error:

@@ -4,11 +4,13 @@ graph    what a graph is, for all who handle one
 fill     the worker's own graphs, which are data beside it, with a request's values
 options  what an operator, or a request's LoRAs, may change in them
 adapt    a caller's own graph made fit for a job
+guard    what such a graph may do
 """
 
 from worker.graph.adapt import adapt
 from worker.graph.fill import DEFAULT_GRAPH, FRAME_SAVER, UPSCALE_GRAPH, fill
 from worker.graph.graph import Graph
+from worker.graph.guard import Rules
 from worker.graph.options import ATTENTION_SETTER, COMFYUIS_ATTENTION, LORA_LOADER
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "LORA_LOADER",
     "UPSCALE_GRAPH",
     "Graph",
+    "Rules",
     "adapt",
     "fill",
 ]

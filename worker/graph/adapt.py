@@ -9,8 +9,8 @@ from typing import Any
 from worker.errors import WorkflowRejected
 from worker.graph import guard
 from worker.graph.graph import Graph, title_of
+from worker.graph.guard import Rules
 from worker.input.faults import cut
-from worker.input.request import leaves_folder
 
 MAX_NODES = 2000
 MAX_DEPTH = 32
@@ -18,18 +18,8 @@ MAX_PREFIX_PARTS = 8
 MAX_PREFIX_PART = 100
 
 IMAGE_LOADERS = ("LoadImage", "LoadImageMask", "LoadImageOutput")
-# ComfyUI opens whatever path these inputs hold; those of other nodes are lists of existing files.
-FILE_INPUTS = {
-    **dict.fromkeys((*IMAGE_LOADERS, "WebcamCapture"), "image"),
-    "LoadVideo": "file",
-    "LoadAudio": "audio",
-    "LoadLatent": "latent",
-}
-# ComfyUI reads a file's name that ends so from another folder than its input folder.
-OTHER_FOLDERS = ("[output]", "[temp]")
 OWN_FOLDER = " [input]"
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
-FOLDER_INPUTS = ("path", "directory", "folder", "folder_name", "output_path", "output_dir", "custom_path", "save_path")
 # ComfyUI 0.33 accepts any value here and fails in the node, which a saver is after all the sampling.
 CHOICES = {
     "SaveVideo": ("codec", ("auto", "h264")),
@@ -37,7 +27,7 @@ CHOICES = {
     "SaveAudioAdvanced": ("format", ("flac", "mp3", "opus")),
 }
 # What these make goes to the temp folder or a socket, which no answer is made from.
-PREVIEWS = ("PreviewImage", "PreviewAny", "PreviewAudio", "MaskPreview", "SaveImageWebsocket")
+PREVIEWS = ("PreviewImage", "MaskPreview", "SaveImageWebsocket")
 
 
 def adapt(
@@ -46,23 +36,22 @@ def adapt(
     uploads: Mapping[str, str],
     image_name: str | None,
     prefix: str,
-    allow: Iterable[str] = (),
-    deny: Iterable[str] = (),
+    rules: Rules,
 ) -> Graph:
     """The caller's own graph with the job's pictures and folder in it; raises WorkflowRejected naming the node.
 
     uploads: the name of each of the caller's images, and its name in ComfyUI's input folder.
     image_name: the start picture's name there; it goes to every image loader that names none of `uploads`.
     prefix: the job's own folder in ComfyUI's output folder.
-    allow, deny: patterns of the node classes that it may use (none: any) and may not.
+    rules: which node classes it may use.
     """
     nodes = _checked_copy(workflow)
     for node_id, node in nodes.items():
-        if fault := guard.find_fault(node["class_type"], allow, deny):
+        if fault := rules.find_fault(node["class_type"]):
             raise _rejected(node_id, node, f"{cut(node['class_type'])}: {fault}", "class_type")
     warnings = _place_images(nodes, uploads, image_name)
     for node_id, node in nodes.items():
-        _check_paths(node_id, node)
+        _check_paths(node_id, node, nodes)
     warnings += _place_savers(nodes, prefix)
     for node_id, node in nodes.items():
         _check_links(node_id, node, nodes)
@@ -175,20 +164,15 @@ def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name:
 
 def _is_file(node: dict[str, Any], name: str, value: object) -> bool:
     # A text that happens to equal an image's name is told from a file by the missing suffix.
-    known = name == FILE_INPUTS.get(node["class_type"])
+    known = guard.takes_file_name(node["class_type"], name)
     return isinstance(value, str) and (known or bool(PurePosixPath(value.removesuffix(OWN_FOLDER)).suffix))
 
 
-def _check_paths(node_id: str, node: dict[str, Any]) -> None:
-    """Refuse paths that would have ComfyUI read or write outside its folders."""
-    file_input = FILE_INPUTS.get(node["class_type"])
-    for name, value in node["inputs"].items():
-        if name == file_input and (not isinstance(value, str) or leaves_folder(value) or value.endswith(OTHER_FOLDERS)):
-            fix = "must name a file of ComfyUI's input folder; send the file in images and name it as there"
-            raise _rejected(node_id, node, f"{name} {fix}", name)
-        # An object here is {"__value__": path}, which ComfyUI unwraps.
-        if name in FOLDER_INPUTS and (isinstance(value, dict) or (isinstance(value, str) and leaves_folder(value))):
-            raise _rejected(node_id, node, f"{name} must stay inside ComfyUI's folder: no leading / and no ..", name)
+def _check_paths(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any]) -> None:
+    """Refuse what would have ComfyUI read or write outside its folders; a saver's prefix is replaced anyway."""
+    for name in node["inputs"]:
+        if name != "filename_prefix" and (fault := guard.find_file_fault(node, name, nodes)):
+            raise _rejected(node_id, node, f"{cut(name)} {fault}; send the file in images and name it as there", name)
 
 
 def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:
