@@ -71,7 +71,8 @@ def check_comfyui(settings: Settings, end: float) -> None:
     if settings.comfyui_dir:
         folders.sweep(settings.comfyui_dir)
     check_gpu(settings.comfyui_log)
-    log.info("ComfyUI %s answers at %s", stats["comfyui_version"], comfyui.url)
+    name = "The preview engine" if stats.get("stand_in") else f"ComfyUI {stats['comfyui_version']}"
+    log.info("%s answers at %s", name, comfyui.url)
     if settings.comfyui_dir and "torch_compile" in settings.graph_options and not any(map(shutil.which, COMPILERS)):
         raise ConfigError(
             "GRAPH_OPTIONS has torch_compile, with which every job would fail: no C compiler here. Leave it out "
