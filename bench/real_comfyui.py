@@ -200,6 +200,18 @@ def leave_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
+def fill_volume(volume: Path, installation: Installation) -> Path:
+    """Write a LoRA and a checkpoint as a network volume has them; returns the file that shows them to ComfyUI."""
+    weights.write_lora(volume / "models", "tiny")
+    weights.write_checkpoint(volume)
+    paths = volume / "extra_model_paths.yaml"
+    places = {"VOLUME_DIR": volume, "MODEL_PATHS": paths, "WORKER_PYTHON": sys.executable}
+    comfyui = {"COMFYUI_DIR": installation.folder.resolve(), "COMFYUI_PYTHON": installation.python}
+    environ = {**os.environ, **{name: str(value) for name, value in (places | comfyui).items()}}
+    subprocess.run(["/bin/bash", "-c", ". ./builder.sh && name_model_paths"], cwd=ROOT, env=environ, check=True)
+    return paths
+
+
 def main() -> None:
     """Run ComfyUI until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -209,9 +221,10 @@ def main() -> None:
     leave_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="real-comfyui-") as name:
         weights.write_all(Path(name, "weights"), "tiny", MODEL_SETS)
-        weights.write_lora(Path(name, "weights"), "tiny")
         make_base(base := Path(name, "base"), Path(name, "weights"), tiny=True)
-        with run(read_installation(options), base, port=options.port) as running:
+        installation = read_installation(options)
+        paths = fill_volume(Path(name, "volume"), installation)
+        with run(installation, base, ["--extra-model-paths-config", str(paths)], port=options.port) as running:
             print(f"pytest tests/real --comfyui {running.url} --comfyui-dir={base}", flush=True)
             with suppress(KeyboardInterrupt):
                 signal.pause()

@@ -79,11 +79,14 @@ def write_all(folder: Path, size: str, sets: Sequence[str], seed: int = 0) -> di
         return dict(zip(files, pool.map(write, files), strict=True))
 
 
-def write_lora(folder: Path, size: str, seed: int = 0) -> Path:
-    """Write a LoRA of the diffusion model below `folder`; returns its path there."""
-    file = Path("loras", "random.safetensors")
-    safetensors.write(folder / file, layouts.lora(**SIZES[size]["transformer"]), seed)
-    return file
+def write_lora(folder: Path, size: str, seed: int = 0) -> None:
+    """Write a LoRA of the diffusion model below a models folder."""
+    safetensors.write(folder / "loras" / "random.safetensors", layouts.lora(**SIZES[size]["transformer"]), seed)
+
+
+def write_checkpoint(folder: Path) -> None:
+    """Write a checkpoint of no model, to be listed."""
+    safetensors.write(folder / "checkpoints" / "random.safetensors", [Tensor("nothing", "F16", (1,))], 0)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""LoRAs on a real ComfyUI, with the random one that bench.real_comfyui writes; skipped without it."""
+"""Models of a network volume, and LoRAs, on a real ComfyUI; skipped without those that bench.real_comfyui writes."""
 
 import base64
 import io
@@ -28,6 +28,13 @@ def apply(comfyui, run, small):
         return np.stack([np.asarray(picture, float) for picture in pictures])
 
     return run_job
+
+
+def test_a_checkpoint_of_the_volume_is_listed(comfyui):
+    listed = ComfyUI(comfyui.url).choices("CheckpointLoaderSimple", "ckpt_name")
+    if not listed:
+        pytest.skip("no volume with checkpoints")
+    assert NAME in listed
 
 
 def test_a_lora_changes_the_frames_by_its_strength(apply):
