@@ -43,7 +43,7 @@ def run(
         with times("total"):
             with times("prepare"):
                 request = parse(job.get("input"), settings)
-                delivery = Delivery(job, request, settings, cancelled)
+                delivery = Delivery(job, request, settings, cancelled, ends.check)
                 plan = prepare(request, comfyui, scope, settings, ends)
             api_key = (request.comfy_org_api_key or settings.comfy_org_api_key) if settings.api_nodes else ""
             prompt = Prompt(str(uuid.uuid4()), plan.graph, api_key)

@@ -15,8 +15,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import requests
 
+from worker import config
 from worker.config import Bucket
-from worker.errors import OutputFailed
+from worker.errors import InvalidInput, JobCancelled, OutputFailed
+from worker.input import s3_config
 from worker.output import storage
 from worker.output.storage import Item
 
@@ -265,3 +267,45 @@ def trickling() -> Iterator[str]:
     finally:
         done.set()
         server.close()
+
+
+class TestTheJobsOwnEndpoint:
+    def test_it_is_resolved_once_and_the_addresses_that_were_checked_are_the_ones_used(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A name that answers a public address first and a private one later, as in DNS rebinding."""
+        monkeypatch.setenv("RUNPOD_ALLOW_PRIVATE_DOWNLOAD_URLS", "true")
+        with serving(Store("us-east-1")) as store, serving(Store("us-east-1")) as inside:
+            names = iter(["127.0.0.1", "127.0.0.2", "127.0.0.2"])
+            real = socket.getaddrinfo
+
+            def rebind(host: str, *arguments: Any, **options: Any) -> Any:
+                return real(next(names) if host == "rebinding.example" else host, *arguments, **options)
+
+            monkeypatch.setattr(socket, "getaddrinfo", rebind)
+            url = store.url.replace("127.0.0.1", "rebinding.example")
+            own = {"accessId": "a", "accessSecret": "b", "bucketName": "clips", "endpointUrl": url}
+            bucket = s3_config.parse(own, config.read({}))
+            assert bucket
+            assert bucket.addresses == ("127.0.0.1",)
+            storage.upload(bucket, [Item("job/a.mp4", CLIP, "video/mp4")], threading.Event())
+            assert (len(store.kept), len(inside.kept)) == (1, 0)
+            assert next(names) == "127.0.0.2"  # nobody asked again
+
+    def test_a_resolver_that_does_not_answer_can_be_cancelled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        release = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(30) and [])
+        own = {"accessId": "a", "accessSecret": "b", "endpointUrl": "https://slow.example"}
+
+        def check() -> None:
+            raise JobCancelled("no more")
+
+        with pytest.raises(JobCancelled):
+            s3_config.parse(own, config.read({}), check)
+        release.set()
+
+    @pytest.mark.parametrize("host", ["", ".", "a..b", "x" * 300, "[::1", "a:b", "a:99999", "xn--", "\u2100.example"])
+    def test_a_host_that_is_none_is_an_input_error(self, host: str) -> None:
+        own = {"accessId": "a", "accessSecret": "b", "endpointUrl": f"https://{host}/"}
+        with pytest.raises(InvalidInput, match=r"s3Config\.endpointUrl"):
+            s3_config.parse(own, config.read({}))

@@ -1,5 +1,9 @@
 """The bucket that a job brings along: `s3Config`, which RunPod's API takes beside the job's input."""
 
+import contextlib
+import threading
+import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -8,6 +12,8 @@ from worker import sdk
 from worker.config import Bucket, Settings
 from worker.input import faults
 
+RESOLVE_SECONDS = 15.0
+TICK = 0.1  # seconds at most until a cancel is seen
 _HTTP_URL = r"^[hH][tT][tT][pP][sS]?://[^/?#@\s]+(/[^?#\s]*)?$"
 
 
@@ -31,8 +37,11 @@ RULES = {
 }
 
 
-def parse(value: object, settings: Settings) -> Bucket | None:
-    """The job's bucket, None where it brings none; raises InvalidInput naming every fault."""
+def parse(value: object, settings: Settings, check: Callable[[], None] = lambda: None) -> Bucket | None:
+    """The job's bucket, None where it brings none; raises InvalidInput naming every fault, and what `check` raises.
+
+    Its endpoint is resolved here, and nowhere again: the files go to the addresses that were found to be public.
+    """
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
@@ -43,16 +52,36 @@ def parse(value: object, settings: Settings) -> Bucket | None:
         found = faults.of_fields(error, {}, RULES)
         raise faults.invalid_input({f"s3Config.{name}": fault for name, fault in found.items()}) from None
     endpoint = given.endpoint_url.rstrip("/")
-    _refuse_private(endpoint)
-    keys = (given.access_id.strip(), given.access_secret.strip())
-    return Bucket(endpoint, *keys, given.bucket_name, "", settings.bucket_expiry, settings.bucket_timeout)
+    return Bucket(
+        endpoint,
+        given.access_id.strip(),
+        given.access_secret.strip(),
+        name=given.bucket_name,
+        prefix="",
+        expiry=settings.bucket_expiry,
+        timeout=settings.bucket_timeout,
+        addresses=_resolve(endpoint, check),
+    )
 
 
-def _refuse_private(endpoint: str) -> None:
-    """The caller names the address, and the worker sends to it: only public ones, as for pictures by URL."""
-    try:
-        url = urlsplit(endpoint)
-        sdk.address_guard().resolve_and_validate(url.hostname or "", url.port or 443)
-    except ValueError as error:
-        fault = {"s3Config.endpointUrl": "is an address that does not resolve, or that this worker does not send to"}
-        raise faults.invalid_input(fault) from error
+def _resolve(endpoint: str, check: Callable[[], None]) -> tuple[str, ...]:
+    """The caller names the address, and the worker sends to it: only public ones, as for images by URL."""
+    found: list[tuple[str, ...]] = []
+
+    def look() -> None:
+        # UnicodeError, a ValueError: a name that is no name. A refused address is one, too.
+        with contextlib.suppress(ValueError, OSError):
+            url = urlsplit(endpoint)
+            port = url.port or (443 if url.scheme.lower() == "https" else 80)
+            found.append(tuple(sdk.address_guard().resolve_and_validate(url.hostname or "", port)))
+
+    thread = threading.Thread(target=look, name="resolve", daemon=True)  # a resolver cannot be told to stop
+    thread.start()
+    end = time.monotonic() + RESOLVE_SECONDS
+    while thread.is_alive() and time.monotonic() < end:
+        thread.join(TICK)
+        check()
+    if not found:
+        fault = "is an address that does not resolve, or that this worker does not send to"
+        raise faults.invalid_input({"s3Config.endpointUrl": fault})
+    return found[0]

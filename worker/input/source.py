@@ -133,7 +133,7 @@ class _Download(threading.Thread):
     def run(self) -> None:
         try:
             self.data = self._get()
-        except (ImageRejected, OSError, ValueError) as fault:  # requests' are OSErrors, refused addresses ValueErrors
+        except Exception as fault:  # noqa: BLE001 - requests' and urllib3's, and those of addresses refused
             self.fault = fault
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from worker import logs
@@ -33,12 +33,17 @@ class Delivery:
     """The ways that are open to one job, in the order in which they are tried."""
 
     def __init__(
-        self, job: Mapping[str, Any], request: Request, settings: Settings, cancelled: threading.Event
+        self,
+        job: Mapping[str, Any],
+        request: Request,
+        settings: Settings,
+        cancelled: threading.Event,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         """The request's way first; `auto`: the bucket if there is one, else the reply, which worker-comfyui does too.
 
         A bucket of the job's own (`s3Config`) goes before the worker's. Raises InvalidInput where there is no such way,
-        before any work is done.
+        before any work is done, and what `check` raises.
         """
         self._settings, self._cancelled = settings, cancelled
         # The job's id, as the name of a folder: a bucket's, the volume's, or that of files nobody could deliver.
@@ -50,7 +55,7 @@ class Delivery:
             limit=_reply_limit(self.name, settings),
             images_list=custom,
         )
-        self._bucket = s3_config.parse(job.get("s3Config"), settings) or settings.bucket
+        self._bucket = s3_config.parse(job.get("s3Config"), settings, check) or settings.bucket
         usable = {"bucket": self._bucket is not None, "inline": True, "volume": storage.is_writable(settings.volume)}
         first = request.delivery if request.delivery != "auto" else next(way for way in WAYS if usable[way])
         if not usable[first]:
