@@ -21,7 +21,6 @@ from bench.real_comfyui import MemoryLog, Running
 from worker import catalogue
 from worker.catalogue import PRESETS
 from worker.comfyui import ComfyUI
-from worker.input.request import CAN_UPSCALE
 
 SIZES = {"480p": (848, 480), "720p": (1280, 720)}
 TINY = (96, 64)
@@ -90,8 +89,8 @@ def plan(frames: int, tiny: bool) -> Iterator[Measurement]:
     for preset in PRESETS:
         resolution = PRESETS[preset].resolution or "720p"
         yield Measurement("presets", preset, job(preset, resolution, min(SHORT, PRESETS[preset].steps)))
-    for preset in CAN_UPSCALE[:1]:
-        yield Measurement("presets", f"{preset}, 1080p", job(preset, "720p", SHORT, upscale="1080p"))
+    yield Measurement("presets", "balanced, 1080p", job("balanced", "720p", SHORT, upscale="1080p"))
+    yield Measurement("presets", "fast, interpolated", job("fast", "480p", SHORT, interpolate=2))
     yield Measurement("peers", "stock template: guidance 6", job("balanced", "720p", SHORT, cfg=6.0, **video))
     yield Measurement(
         "peers", "reference: frames by SaveImage", job("balanced", "720p", SHORT, frame_format="png"), frame_saver=False
@@ -164,8 +163,9 @@ class Session:
             part.replace(part.with_suffix(""))
 
     def _bring_models(self, measurement: Measurement) -> None:
-        sets = [catalogue.sets_with(PRESETS[measurement.preset].model)[0]]
+        sets = [catalogue.sets_with(name)[0] for name in PRESETS[measurement.preset].models]
         sets += ["upscale"] if measurement.fields.get("upscale") else []
+        sets += ["smooth"] if measurement.fields.get("interpolate") else []
         if not self._options.models:
             weights.write_all(self._models, "tiny" if self._options.tiny else "full", sets)
 

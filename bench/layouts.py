@@ -15,6 +15,7 @@ LATENT = 32  # channels of the VAE's latent
 HEAD = 128  # width of an attention head, in the transformer and in Qwen
 SIGLIP = 1152  # SigLIP so400m's width, by which ComfyUI tells 1.5 from 1.0
 PATCHES = 27 * 27  # of 14 pixels on 384
+RIFE_HEAD = 4  # features of an image
 BYT5 = 1472
 MAPPED = 2048  # inside the mapper of ByT5's output
 QWEN_EYE = 1280  # Qwen's own image half: read with the file, never run
@@ -224,6 +225,39 @@ def upsampler(*, channels: tuple[int, ...]) -> Tensors:
         width = wide
     parts += [_gamma("norm_out", width), *_conv("conv_out.conv", width, LATENT)]
     yield from (Tensor(part.name, "F32", part.shape, part.deviation, part.value) for part in parts)
+
+
+def upsampler_of_few_stages(*, width: int, blocks: int) -> Tensors:
+    """What makes a latent of 480p one of 720p: 3D convolutions in blocks of three, in 32-bit values."""
+    parts = [*_conv("in_conv.conv", LATENT, width), *_conv("out_conv.conv", width, LATENT)]
+    for block in range(blocks):
+        for place in (0, 2, 4):  # between them are activations
+            parts += _conv(f"blocks.{block}.block.{place}.conv", width, width)
+    yield from (Tensor(part.name, "F32", part.shape, part.deviation, part.value) for part in parts)
+
+
+def rife(*, channels: tuple[int, ...]) -> Tensors:
+    """RIFE 4.26, which draws frames between two, in 32-bit values. channels: of its five blocks, coarse to fine."""
+    parts: list[Tensor] = []
+    for number, (inputs, outputs) in enumerate(((3, 16), (16, 16), (16, 16))):
+        parts += _plain(f"encode.cnn{number}", (outputs, inputs, 3, 3))
+    parts += _transposed("encode.cnn3", 16, RIFE_HEAD)
+    for block, width in enumerate(channels):
+        # both images, their features and the time; behind the first block also its flow, mask and 8 features
+        inputs = 2 * 3 + 2 * RIFE_HEAD + 1 + (0 if block == 0 else 4 + 1 + 8)
+        parts += _plain(f"blocks.{block}.conv0.0.0", (width // 2, inputs, 3, 3))
+        parts += _plain(f"blocks.{block}.conv0.1.0", (width, width // 2, 3, 3))
+        for layer in range(8):
+            parts += _plain(f"blocks.{block}.convblock.{layer}.conv", (width, width, 3, 3))
+            parts.append(Tensor(f"blocks.{block}.convblock.{layer}.beta", "F16", (1, width, 1, 1), value=1))
+        parts += _transposed(f"blocks.{block}.lastconv.0", width, 4 * 13)
+    yield from (Tensor(part.name, "F32", part.shape, part.deviation, part.value) for part in parts)
+
+
+def _transposed(name: str, inputs: int, outputs: int) -> Tensors:
+    """A transposed convolution of 4x4."""
+    yield _matrix(name, (inputs, outputs, 4, 4))
+    yield _vector(name + ".bias", outputs)
 
 
 def _stage(prefix: str, inputs: int, width: int, blocks: int, shortcut: str = "nin_shortcut.conv") -> Tensors:

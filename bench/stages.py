@@ -18,6 +18,7 @@ STAGES = {
         "Sample large to the end",
     ),
     "decode": ("Decode frames",),
+    "interpolate": ("Load interpolation model", "Interpolate frames"),
     "save": ("Create video", "Save video", "Save frames"),
 }
 SAMPLERS = ("Sample", "Sample large", "Sample large to the end")

@@ -27,12 +27,14 @@ LAYOUTS: dict[str, tuple[str, Arguments]] = {
     "byt5_small_glyphxl_fp16.safetensors": ("byt5", {}),
     "hunyuanvideo15_vae_fp16.safetensors": ("vae", {}),
     "hunyuanvideo15_latent_upsampler_1080p.safetensors": ("upsampler", {}),
+    "hunyuanvideo15_latent_upsampler_720p.safetensors": ("upsampler_of_few_stages", {}),
+    "rife_v4.26.safetensors": ("rife", {}),
     PRESETS["balanced"].model: ("transformer", {"inputs": 65, "average_velocity": False}),
     PRESETS["fast"].model: ("transformer", {"inputs": 65, "average_velocity": True}),
-    "hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors": (
-        "transformer",
-        {"inputs": 98, "average_velocity": True},
-    ),
+    **{
+        upscale.model: ("transformer", {"inputs": 98, "average_velocity": True})
+        for upscale in catalogue.UPSCALES.values()
+    },
 }
 """The function of `layouts` that makes a file's tensors, and its arguments beside the sizes."""
 
@@ -43,6 +45,8 @@ FULL: dict[str, Arguments] = {
     "siglip": {"layers": 27, "mlp": 4304, "pooling": True},
     "vae": {"channels": (128, 256, 512, 1024, 1024)},
     "upsampler": {"channels": (256, 512)},
+    "upsampler_of_few_stages": {"width": 128, "blocks": 16},
+    "rife": {"channels": (192, 128, 96, 64, 32)},
 }
 # As small as ComfyUI takes them: it reads Qwen's third last layer and SigLIP's second last.
 TINY: dict[str, Arguments] = {
@@ -52,6 +56,8 @@ TINY: dict[str, Arguments] = {
     "siglip": {"layers": 2, "mlp": 64, "pooling": False},
     "vae": {"channels": (16, 32, 64, 64, 64)},
     "upsampler": {"channels": (32, 64)},
+    "upsampler_of_few_stages": {"width": 32, "blocks": 2},
+    "rife": {"channels": (16, 16, 16, 8, 8)},
 }
 SIZES = {"tiny": TINY, "full": FULL}
 

@@ -69,6 +69,7 @@ def _read_graphs(place: Place) -> JSON:
     settings, sets = config.read(place.environ), config.read_models(place.environ).sets
     chosen = [name for name in PRESETS if name == settings.default_preset or not find_preset_fault(name, sets)]
     jobs = [{"preset": name} for name in chosen] + ([{"upscale": "1080p"}] if "upscale" in sets else [])
+    jobs += [{"interpolate": 2}] if "smooth" in sets else []
     nodes: JSON = {}
     for number, job in enumerate(jobs):
         wanted = parse({"image": "-", "prompt": "-", "preset": "balanced", **job}, settings)

@@ -81,7 +81,7 @@ def _check_set(name: str, settings: ModelSettings) -> Finding:
     found = f"{name}: without {', '.join(map(str, absent))}"
     if name in settings.sets:
         return Finding("sets", "fail", found, "python -m worker.models bring")
-    beside = ["default"] if name == "upscale" else []
+    beside = {"upscale": ["default"], "upscale_720p": ["fast"]}.get(name, [])
     wanted = dict.fromkeys([*(one for one in settings.sets if one != config.NO_SETS), *beside, name])
     return Finding("sets", "not applicable", f"{found}; MODEL_SETS={','.join(wanted)} brings it")
 

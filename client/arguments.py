@@ -23,6 +23,7 @@ FIELDS = (
     "resolution",
     "fit",
     "upscale",
+    "interpolate",
     "loras",
     "output",
     "frame_format",
@@ -43,7 +44,11 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--image", metavar="FILE|URL", help=f"start image; default: {SAMPLE_IMAGE.relative_to(ROOT)} and its prompt")
     add("--prompt", metavar="TEXT", help="what happens in the clip")
     add("--negative-prompt", metavar="TEXT", help="what shall not appear")
-    add("--preset", choices=("balanced", "fast", "quality"), help="model, steps and size for what is left out")
+    add(
+        "--preset",
+        choices=("balanced", "fast", "fast_720p", "quality"),
+        help="model, steps and size for what is left out",
+    )
     add("--frames", dest="num_frames", type=int, metavar="N", help="length of the clip in frames")
     add("--steps", type=int, metavar="N", help="sampling steps")
     add("--seed", type=int, metavar="N", help="the same seed gives the same clip")
@@ -52,7 +57,8 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--height", type=int, metavar="PX", help="a multiple of 16")
     add("--resolution", choices=("480p", "720p"), help="the trained size nearest the image's shape")
     add("--fit", choices=("crop", "pad"), help="cut an image of another shape, or pad it")
-    add("--upscale", choices=("1080p",), help="make the clip 1.5 times as large")
+    add("--upscale", choices=("720p", "1080p"), help="make the clip 1.5 times as large")
+    add("--interpolate", type=int, choices=(2, 4), help="sample every 2nd or 4th frame, and draw those between")
     add("--lora", dest="loras", type=_lora, action="append", metavar="NAME[:STRENGTH]", help="may be given repeatedly")
     add("--output", choices=("both", "frames", "video"), help="what comes back")
     add("--frame-format", choices=("auto", "png", "jpeg", "webp"), help="file format of the frames")

@@ -39,8 +39,10 @@ class ModelFile:
 
     def __str__(self) -> str:
         """The file's place and size."""
-        size = f" ({'about ' if self.about else ''}{self.size / 1e9:.1f} GB)" if self.size else ""
-        return f"{self.path}{size}"
+        if not self.size:
+            return str(self.path)
+        size = f"{self.size / 1e9:.1f} GB" if self.size >= 1e8 else f"{self.size / 1e6:.0f} MB"
+        return f"{self.path} ({'about ' if self.about else ''}{size})"
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ class Preset:
     steps: int
     cfg: float
     shift: float
-    upscale: bool
-    """Whether the upscaler goes on from what it samples."""
+    upscale: str
+    """The one of UPSCALES that goes on from what it samples."""
+    upscaled: bool = False
+    """It does so unasked."""
     resolution: str | None = None
     """The trained sizes to choose from; None: the fields' own width and height."""
 
@@ -62,7 +66,27 @@ class Preset:
         fields: dict[str, Any] = {"steps": self.steps, "cfg": self.cfg, "shift": self.shift}
         if self.resolution and not given.keys() & {"width", "height"}:
             fields["resolution"] = self.resolution
+        if self.upscaled:
+            fields["upscale"] = self.upscale
         return {**fields, **given}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The files that no other preset's set need have: its own model, and the upscaler's where it comes unasked."""
+        return (self.model, UPSCALES[self.upscale].model) if self.upscaled else (self.model,)
+
+
+@dataclass(frozen=True)
+class Upscale:
+    """What samples a clip again at a larger size."""
+
+    upsampler: str
+    """The file of the model that makes a latent larger."""
+    model: str
+    """The file of the super-resolution model."""
+    steps: int
+    split: int
+    """So many of its steps see the smaller clip."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +106,7 @@ def _read(path: Path = CATALOGUE) -> dict[str, Any]:
 
 
 PRESETS = {name: Preset(**fields) for name, fields in _read()["presets"].items()}
+UPSCALES = {name: Upscale(**fields) for name, fields in _read()["upscales"].items()}
 GRAPH_OPTIONS = {name: GraphOption(**fields) for name, fields in _read()["options"].items()}
 MODEL_SETS = tuple(_read()["sets"])
 MODEL_URLS = {entry["variable"]: entry["name"] for entry in _read()["file"]}
@@ -104,12 +129,12 @@ def sets_with(name: str) -> list[str]:
 
 def find_preset_fault(name: str, sets: Collection[str]) -> str | None:
     """Why an endpoint with these model sets cannot have this preset for jobs that name none; None: it can."""
-    needed = sets_with(PRESETS[name].model)
-    if set(needed) & set(sets) or not set(MODEL_SETS) & set(sets):  # none of the worker's: it runs workflows
+    lacking = [needed[0] for needed in map(sets_with, PRESETS[name].models) if not set(needed) & set(sets)]
+    if not lacking or not set(MODEL_SETS) & set(sets):  # none of the worker's: it runs workflows
         return None
     return (
-        f"DEFAULT_PRESET={name} needs the set {needed[0]}, and MODEL_SETS is {','.join(sets)}: "
-        f"add {needed[0]} to it, or choose another preset"
+        f"DEFAULT_PRESET={name} needs the set {' and '.join(lacking)}, and MODEL_SETS is {','.join(sets)}: "
+        f"add {','.join(lacking)} to it, or choose another preset"
     )
 
 
@@ -133,7 +158,10 @@ def explain_missing(names: Collection[object]) -> ModelMissing | None:
 
 
 def _other_way(sets: Sequence[str]) -> str:
-    return "leave upscale out" if sets == ["upscale"] else "ask for another preset, or send a workflow of your own"
+    ways = {"upscale": "leave upscale out", "smooth": "leave interpolate out", "upscale_720p": "use preset fast"}
+    if set(sets) <= ways.keys():
+        return " and ".join(ways[one] for one in sets)
+    return "ask for another preset, or send a workflow of your own"
 
 
 def _model_file(entry: Mapping[str, Any], urls: Mapping[str, str]) -> ModelFile:

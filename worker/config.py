@@ -450,8 +450,8 @@ class ModelSettings(Shared):
         "MODEL_SETS",
         ("default",),
         "what the endpoint can run: `default` brings the models of the presets balanced and quality, `fast` those of "
-        "fast, `upscale`, beside default, those of 1080p; `none` is for workflows only, and a set may be "
-        "[your own](MODELS.md#files-of-your-own)",
+        "fast, `upscale`, beside default, those of 1080p, `upscale_720p`, beside fast, those of fast_720p, `smooth` "
+        "that of interpolate; `none` is for workflows only, and a set may be [your own](MODELS.md#files-of-your-own)",
         allowed=f"none, or some of {', '.join(catalogue.MODEL_SETS)} and your own, comma-separated",
     )
     own: Path | None = setting(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from worker.catalogue import PRESETS, Preset
+from worker.catalogue import PRESETS, UPSCALES, Preset
 from worker.config import Settings
 from worker.input.loras import Lora
 from worker.input.pixels import MAX_ASPECT
@@ -69,6 +69,7 @@ class Used(Part):
     shift: float
     fit: str
     upscale: str | None
+    interpolate: int | None
     attention: str = Field(description="cudnn, or comfyui: its own choice (ATTENTION).")
     options: list[str] = Field(description="What the endpoint changes in the graph (GRAPH_OPTIONS).")
     loras: list[Lora] = Field(description="The LoRAs that were applied, by their files' names.")
@@ -92,8 +93,8 @@ class Answer(Part):
     fps: float | None = Field(None, description="The video's frames per second.")
     settings: Used | None = Field(
         None,
-        description="What the clip was made with: preset, model, steps, cfg, shift, fit, upscale, attention, "
-        "and as options what the endpoint changes in the graph (GRAPH_OPTIONS).",
+        description="What the clip was made with: preset, model, steps, cfg, shift, fit, upscale, interpolate, "
+        "attention, and as options what the endpoint changes in the graph (GRAPH_OPTIONS).",
     )
     outputs: list[File] = Field(description="The files: the video first, then the frames in order.")
     video_url: str | None = Field(
@@ -154,4 +155,5 @@ def components(settings: Settings) -> dict[str, Any]:
 
 def _preset(preset: Preset) -> dict[str, Any]:
     values = {"steps": preset.steps, "cfg": preset.cfg, "shift": preset.shift}
-    return {**values, "resolution": preset.resolution or DEFAULT_RESOLUTION}
+    upscale = {"to": preset.upscale, "steps": UPSCALES[preset.upscale].steps} if preset.upscaled else None
+    return {**values, "resolution": preset.resolution or DEFAULT_RESOLUTION, "upscale": upscale}

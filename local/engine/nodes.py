@@ -135,6 +135,12 @@ def cut_batch(_bench: Workbench, *, image: Batch, batch_index: int, length: int)
     return (image.part(batch_index, length),)
 
 
+def interpolate(_bench: Workbench, *, images: Batch, multiplier: int, **_model: Any) -> Outputs:
+    """As many pictures as there would be with some between each two: the former one of the two, over again."""
+    length = (images.length - 1) * multiplier + 1
+    return (dataclasses.replace(images, length=length, draw=lambda index: images.draw(index // multiplier)),)
+
+
 def repeat_batch(_bench: Workbench, *, image: Batch, amount: int) -> Outputs:
     """The pictures over and over."""
     return (image.repeat(amount),)
@@ -162,6 +168,7 @@ def scale_to_pixels(
 
 NODES: Mapping[str, Callable[..., Outputs]] = {
     "CreateVideo": create_video,
+    "FrameInterpolate": interpolate,
     "GetVideoComponents": take_video_apart,
     "HunyuanVideo15LatentUpscaleWithModel": upscale_latent,
     "ImageBatch": join_batches,

@@ -61,8 +61,8 @@ function numbers(job, useSeed) {
   return element("table", {}, element("tbody", {}, ...rows.filter(([, value]) => value).map(row)));
 }
 
-function madeWith({ preset, steps, cfg, shift, fit, upscale, options }) {
-  const parts = [humanise(preset), `${steps} steps`, `guidance ${cfg}`, `shift ${shift}`, fit, upscale && `upscaled to ${upscale}`, ...options];
+function madeWith({ preset, steps, cfg, shift, fit, upscale, interpolate, options }) {
+  const parts = [humanise(preset), `${steps} steps`, `guidance ${cfg}`, `shift ${shift}`, fit, upscale && `upscaled to ${upscale}`, interpolate && `interpolated ${interpolate} times`, ...options];
   return parts.filter(Boolean).join(", ");
 }
 

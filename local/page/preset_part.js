@@ -7,6 +7,7 @@ import { humanise } from "./words.js";
 
 const QUALITY = {
   fast: "For drafts: a faster model, with less detail.",
+  fast_720p: "Fast, and a second model makes it 720p: the cheapest 720p whose steps are its authors' own.",
   balanced: "More detail, at fewer steps than its authors require.",
   quality: "Best: the number of steps that its authors require.",
 };
@@ -20,7 +21,7 @@ export class PresetPart {
     this.times = new Map();
     const steps = (name) => this.presets[name]?.steps ?? 0;
     for (const name of [...field.choices].sort((one, other) => steps(one) - steps(other))) {
-      const about = [this.presets[name]?.resolution, steps(name) && `${steps(name)} steps`].filter(Boolean).join(", ");
+      const about = [this.presets[name]?.upscale?.to ?? this.presets[name]?.resolution, steps(name) && `${steps(name)} steps`].filter(Boolean).join(", ");
       this.times.set(name, element("small"));
       byId("presets").append(radio("preset", name, element("span", {}, element("b", {}, humanise(name)), element("small", {}, about), this.times.get(name))));
     }
@@ -44,7 +45,8 @@ export class PresetPart {
   /** Say what each costs, in times of the default's. @param {(resolution: string) => [number, number]} sizeOf */
   compare(sizeOf, frames) {
     byId("preset-note").textContent = QUALITY[this.value] ?? this.field.description;
-    const cost = ({ steps, resolution }) => steps * stepCost(sizeOf(resolution), frames), base = this.presets[this.field.default];
+    const part = (steps, resolution) => steps * stepCost(sizeOf(resolution), frames);
+    const cost = ({ steps, resolution, upscale }) => part(steps, resolution) + (upscale ? part(upscale.steps, upscale.to) : 0), base = this.presets[this.field.default];
     for (const [name, node] of base && frames > 0 ? this.times : []) node.textContent = inTimes(cost(this.presets[name]) / cost(base));
   }
 

@@ -299,6 +299,7 @@ SOURCES = {
     "STYLE_MODEL": ("StyleModelLoader", 0),
     "UPSCALE_MODEL": ("UpscaleModelLoader", 0),
     "LATENT_UPSCALE_MODEL": ("LatentUpscaleModelLoader", 0),
+    "INTERP_MODEL": ("FrameInterpolationModelLoader", 0),
 }
 
 

@@ -36,6 +36,7 @@ def test_the_answer_tells_what_the_clip_was_made_with(engine, run, small):
         "shift": 6.5,
         "fit": "crop",
         "upscale": None,
+        "interpolate": None,
         "options": [],
         "loras": [],
         "attention": "comfyui",
@@ -56,6 +57,17 @@ def test_an_upscaled_clip_has_the_size_and_the_frames_that_the_answer_tells(engi
     with av.open(io.BytesIO(content(answer))) as clip:
         assert [(frame.width, frame.height) for frame in clip.decode(video=0)] == [(168, 120)] * 6
     assert answer["settings"]["model"] == PRESETS["balanced"].model
+
+
+def test_fast_720p_gives_the_720p_size_and_interpolation_exactly_the_frames(engine, run, small):
+    wanted = {"image": small()["image"], "preset": "fast_720p", "num_frames": 7, "fps": 48, "interpolate": 2}
+    answer = run(engine, {**wanted, "steps": 1, "width": 112, "height": 64})
+    assert (answer["width"], answer["height"], answer["num_frames"], answer["fps"]) == (168, 96, 7, 48)
+    assert len(pictures(answer)) == 7
+    with av.open(io.BytesIO(content(answer))) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 7
+        assert clip.streams.video[0].average_rate == 48
+    assert answer["settings"]["interpolate"] == 2
 
 
 def test_pad_keeps_the_whole_picture_between_black_bars(engine, run, small, picture):

@@ -8,7 +8,6 @@ from PIL import Image
 from tests.helpers import content, contents, count_frames
 from worker.catalogue import PRESETS
 from worker.errors import ModelMissing
-from worker.input.request import CAN_UPSCALE
 
 pytestmark = pytest.mark.timeout(600)
 SIZE = {"width": 96, "height": 64}
@@ -18,13 +17,13 @@ SIZE = {"width": 96, "height": 64}
 def frames(comfyui, run, small):
     """The frames, as pictures, of a job with these fields; its video is looked at too."""
 
-    def run_job(graph_options=(), **fields):
-        wanted = small(num_frames=6, steps=3, frame_format="png", **fields)
+    def run_job(graph_options=(), *, num_frames=6, **fields):
+        wanted = small(num_frames=num_frames, steps=3, frame_format="png", **fields)
         try:
             answer = run(comfyui, wanted, graph_options=graph_options)
         except ModelMissing as error:
             pytest.skip(error.message)
-        assert count_frames(content(answer)) == 6
+        assert count_frames(content(answer)) == num_frames
         assert answer["warnings"] == []
         assert answer["settings"]["preset"] == wanted.get("preset", "balanced")
         return [Image.open(io.BytesIO(data)).convert("RGB") for data in contents(answer)]
@@ -32,21 +31,29 @@ def frames(comfyui, run, small):
     return run_job
 
 
-def assert_moving(pictures, size):
-    """Six pictures of that size, none of one colour and no two alike: black frames are what broken values look like."""
-    assert [picture.size for picture in pictures] == [size] * 6
+def assert_moving(pictures, size, count=6):
+    """Pictures of that size, none of one colour and no two alike: black frames are what broken values look like."""
+    assert [picture.size for picture in pictures] == [size] * count
     assert all(low < high for picture in pictures for low, high in picture.getextrema())
-    assert len({picture.tobytes() for picture in pictures}) == 6
+    assert len({picture.tobytes() for picture in pictures}) == count
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_gives_a_clip(frames, preset):
-    assert_moving(frames(preset=preset, **SIZE), (96, 64))
+    larger = 3 / 2 if PRESETS[preset].upscaled else 1
+    assert_moving(frames(preset=preset, **SIZE), (96 * larger, 64 * larger))
 
 
-@pytest.mark.parametrize("preset", CAN_UPSCALE)
-def test_1080p_gives_a_clip_one_and_a_half_times_as_large(frames, preset):
-    assert_moving(frames(preset=preset, upscale="1080p", width=112, height=80), (168, 120))
+@pytest.mark.parametrize("preset", PRESETS)
+def test_an_upscale_gives_a_clip_one_and_a_half_times_as_large(frames, preset):
+    upscale = PRESETS[preset].upscale
+    assert_moving(frames(preset=preset, upscale=upscale, width=112, height=80), (168, 120))
+
+
+@pytest.mark.parametrize(("factor", "num_frames"), [(2, 7), (4, 18)])
+def test_interpolation_gives_exactly_the_frames_asked_for(frames, factor, num_frames):
+    pictures = frames(interpolate=factor, num_frames=num_frames, fps=48, **SIZE)
+    assert_moving(pictures, (96, 64), num_frames)
 
 
 def test_the_fast_presets_clip_is_made_by_another_model(frames):

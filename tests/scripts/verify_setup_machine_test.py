@@ -69,15 +69,16 @@ def test_each_set_is_listed_with_the_setting_that_brings_it(tree: Tree) -> None:
     for model in MODELS:
         write_model(models / model.path, model)
     result = tree.verify("--only", "sets", MODELS_DIR=str(models))
-    assert [line.state for line in result.lines] == ["ok", "not applicable", "not applicable"]
+    assert [line.state for line in result.lines] == ["ok"] + ["not applicable"] * 4
     assert "all 5 files are there" in result.lines[0].found
     assert "480p_i2v_step_distilled_fp8_scaled.safetensors (about 8.3 GB)" in result.lines[1].found
     assert "MODEL_SETS=default,fast brings it" in result.lines[1].found
     alone = tree.verify("--only", "sets", MODELS_DIR=str(models), MODEL_SETS="fast", DEFAULT_PRESET="fast")
     assert "MODEL_SETS=fast,default,upscale brings it" in alone.lines[2].found
+    assert "MODEL_SETS=default,fast,upscale_720p brings it" in result.lines[3].found
     assert result.lines[2].found.count(".safetensors") == 2
     chosen = tree.verify("--only", "sets", MODELS_DIR=str(models), MODEL_SETS="default,upscale")
-    assert [line.state for line in chosen.lines] == ["ok", "not applicable", "fail"]
+    assert [line.state for line in chosen.lines] == ["ok", "not applicable", "fail"] + ["not applicable"] * 2
     assert chosen.code == 1
 
 
@@ -108,7 +109,7 @@ def test_every_preset_that_has_its_models_is_looked_for_with_the_operators_optio
     missing = {model.name for model in catalogue.load(catalogue.MODEL_SETS, {})} - {model.name for model in MODELS}
     with http_server(comfyui(without=missing)) as url:
         one = tree.verify("--only", "comfyui", COMFYUI_URL=url, GRAPH_OPTIONS="easycache")
-        every = tree.verify("--only", "comfyui", COMFYUI_URL=url, MODEL_SETS="default,fast,upscale")
+        every = tree.verify("--only", "comfyui", COMFYUI_URL=url, MODEL_SETS=",".join(catalogue.MODEL_SETS))
     assert one.of("choices").found.startswith("all 5 models")
     assert one.of("nodes").found.startswith("all 20 node classes")
     assert all(name in every.of("choices").found for name in missing)

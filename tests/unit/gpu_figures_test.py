@@ -86,20 +86,20 @@ def test_a_peak_is_told_for_each_stage_that_has_a_sample_and_for_all() -> None:
     assert stages.peaks(recording().spans(), samples) == {"vision": 1, "sample": 4, "decode": 9, "all": 9}
 
 
-@pytest.mark.parametrize("fields", [{}, {"preset": "fast"}, {"upscale": "1080p"}], ids=str)
+@pytest.mark.parametrize("fields", [{}, {"preset": "fast_720p"}, {"upscale": "1080p", "interpolate": 2}], ids=str)
 def test_every_node_that_takes_time_belongs_to_a_stage(fields: dict[str, str]) -> None:
     settings = config.read({"GRAPH_OPTIONS": "torch_compile,easycache,tiled_decode"})
     request = parse({"image": "x", "prompt": "x", **fields}, settings)
     graph = fill(request, request.form(1, 1), image_name="", prefix="", options=settings.graph_options)
     titles = {graph.title(node_id) for node_id in graph.nodes}
-    slow = ("Load", "Encode", "Condition", "Sample", "Upscale", "Decode", "Save", "Compile", "Reuse")
+    slow = ("Load", "Encode", "Condition", "Sample", "Upscale", "Decode", "Save", "Compile", "Reuse", "Interpolate")
     untold = {title for title in titles if title.startswith(slow) and title not in stages.STAGE_OF}
     assert untold == {"Load image"}
 
 
 def test_every_title_of_the_stages_is_one_of_the_graphs() -> None:
     settings = config.read({"GRAPH_OPTIONS": "torch_compile,easycache"})
-    request = parse({"image": "x", "prompt": "x", "upscale": "1080p"}, settings)
+    request = parse({"image": "x", "prompt": "x", "upscale": "1080p", "interpolate": 2}, settings)
     graph = fill(request, request.form(1, 1), image_name="", prefix="", options=settings.graph_options)
     assert set(stages.STAGE_OF) <= {graph.title(node_id) for node_id in graph.nodes}
 

@@ -49,7 +49,9 @@ def test_without_a_models_toml_there_are_the_workers_files_or_none(tmp_path: Pat
 
 def test_a_set_that_nobody_has_made_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
     write(tmp_path, STYLE, sets={"mine": [STYLE["name"]]})
-    with pytest.raises(ConfigError, match=r"MODEL_SETS='default,me' .* none, default, fast, upscale, mine"):
+    with pytest.raises(
+        ConfigError, match=r"MODEL_SETS='default,me' .* none, default, fast, upscale, upscale_720p, smooth, mine"
+    ):
         chosen(tmp_path, MODEL_SETS="default,me")
 
 

@@ -45,20 +45,92 @@ def test_null_counts_as_left_out_for_a_preset_too() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_presets_models_are_one_set_of_the_catalogue(name: str) -> None:
-    needed = models_of(parsed(preset=name))
-    assert any(needed == {model.name for model in catalogue.load([one], {})} for one in catalogue.MODEL_SETS)
+    sets = [catalogue.sets_with(model)[0] for model in PRESETS[name].models]
+    assert models_of(parsed(preset=name)) == files_of(*sets)
+    assert catalogue.find_preset_fault(name, sets) is None
+    assert catalogue.find_preset_fault(name, set(catalogue.MODEL_SETS) - {sets[-1]}) is not None
 
 
-def test_the_upscale_graphs_models_are_the_sets_default_and_upscale() -> None:
-    wanted = {model.name for model in catalogue.load(["default", "upscale"], {})}
-    assert models_of(parsed(upscale="1080p")) == wanted
+def files_of(*sets: str) -> set[str]:
+    return {model.name for model in catalogue.load(sets, {})}
 
 
-def test_upscale_is_refused_where_the_preset_is_not_720p() -> None:
-    with pytest.raises(InvalidInput, match=r"^upscale: only works with 720p presets: use balanced or quality"):
+def test_an_upscales_and_the_interpolations_models_are_sets_beside_the_presets() -> None:
+    assert models_of(parsed(upscale="1080p")) == files_of("default", "upscale")
+    assert models_of(parsed(preset="fast", upscale="720p")) == files_of("fast", "upscale_720p")
+    assert models_of(parsed(interpolate=2)) == files_of("default", "smooth")
+
+
+def test_an_upscale_is_refused_where_it_does_not_go_on_from_the_presets_size() -> None:
+    with pytest.raises(InvalidInput, match=r"^upscale: 1080p only works with preset balanced or quality"):
         parsed(preset="fast", upscale="1080p")
-    with pytest.raises(InvalidInput, match=r"^upscale: must be 1080p or left out, got '4k'"):
+    with pytest.raises(InvalidInput, match=r"^upscale: 720p only works with preset fast or fast_720p"):
+        parsed(upscale="720p")
+    with pytest.raises(InvalidInput, match=r"^upscale: must be one of 720p, 1080p, got '4k'"):
         parsed(upscale="4k")
+
+
+@pytest.mark.parametrize(
+    ("size", "larger"),
+    [((848, 480), (1280, 720)), ((480, 848), (720, 1280)), ((640, 640), (960, 960)), ((512, 768), (784, 1168))],
+)
+def test_a_trained_480p_size_becomes_the_720p_one_of_its_shape(size: tuple[int, int], larger: tuple[int, int]) -> None:
+    assert parsed(preset="fast_720p", width=size[0], height=size[1]).form(1, 1).size == larger
+    assert parsed(preset="fast_720p").form(*size).size == larger
+
+
+def test_fast_720p_is_fast_and_the_six_steps_of_the_upscaler() -> None:
+    same, both = parsed(preset="fast", upscale="720p", seed=1), parsed(preset="fast_720p", seed=1)
+    form, names = both.form(848, 480), dict[str, Any](image_name="a.png", prefix="job")
+    graph = fill(both, form, **names)
+    assert graph.nodes == fill(same, form, **names).nodes
+    inputs = {node["_meta"]["title"]: node["inputs"] for node in graph.nodes.values()}
+    assert inputs["Set super-resolution steps"]["steps"] == 6
+    assert inputs["Split super-resolution steps"]["step"] == 3
+    assert inputs["Condition on image"]["width"] == 848
+    assert graph.smaller == "use preset fast"
+
+
+def sigmas(steps: int, shift: float = 2.0) -> list[float]:
+    """The noise at the start of each step, as ComfyUI's simple scheduler has it."""
+    plain = [1 - step / steps for step in range(steps)]
+    return [shift * noise / (1 + (shift - 1) * noise) for noise in plain]
+
+
+@pytest.mark.parametrize("upscale", catalogue.UPSCALES.values())
+def test_the_steps_of_much_noise_see_the_smaller_clip(upscale: catalogue.Upscale) -> None:
+    """The publisher leaves it out below a noise of 0.7 (hyvideo/pipelines/hunyuan_video_sr_pipeline.py)."""
+    assert sum(noise >= 0.7 for noise in sigmas(upscale.steps)) == upscale.split
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 16, 25, 121, 129])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_an_interpolated_clip_has_exactly_its_frames_of_the_fewest_sampled(frames: int, factor: int) -> None:
+    request = parsed(num_frames=frames, interpolate=factor, fps=48)
+    form = request.form(1, 1)
+    assert (form.length - 1) % 4 == 0
+    assert (form.length - 1) * factor + 1 >= frames > (form.length - 5) * factor + 1
+    graph = fill(request, form, image_name="a.png", prefix="job")
+    by_title = {node["_meta"]["title"]: (node_id, node["inputs"]) for node_id, node in graph.nodes.items()}
+    draw, inputs = by_title["Interpolate frames"]
+    assert inputs == {"interp_model": [by_title["Load interpolation model"][0], 0], "multiplier": factor} | {
+        "images": [by_title["Decode frames"][0], 0]
+    }
+    assert by_title["Cut to length"][1] == {"image": [draw, 0], "batch_index": 0, "length": frames}
+    assert by_title["Create video"][1]["fps"] == 48
+
+
+def test_an_upscaled_clip_is_interpolated_at_its_final_size() -> None:
+    request = parsed(preset="fast_720p", interpolate=4)
+    graph = fill(request, request.form(1, 1), image_name="a.png", prefix="job")
+    ids = {node["_meta"]["title"]: node_id for node_id, node in graph.nodes.items()}
+    assert graph.nodes[ids["Interpolate frames"]]["inputs"]["images"] == [ids["Cut to size"], 0]
+
+
+@pytest.mark.parametrize("factor", [0, 1, 3, True, "2.5", [2]])
+def test_other_factors_are_refused(factor: object) -> None:
+    with pytest.raises(InvalidInput, match=r"^interpolate: must be one of 2, 4"):
+        parsed(interpolate=factor)
 
 
 @pytest.mark.parametrize("size", TRAINED_SIZES["720p"], ids=str)

@@ -25,6 +25,8 @@ BOUNDARIES: dict[str, dict[str, Any]] = {
     "video only": {"output": "video"},
     **{f"preset {name}": {"preset": name} for name in PRESETS},
     "upscale": {"upscale": "1080p"},
+    "interpolated": {"interpolate": 2},
+    "upscaled and interpolated": {"preset": "fast_720p", "interpolate": 4, "num_frames": 129},
     "upscale of the lowest": {**LOWEST, "upscale": "1080p"},
     "upscale of the highest": {**HIGHEST, "upscale": "1080p"},
     **{f"{frames} frames": {"num_frames": frames} for frames in (2, 4, 5, 16, 129)},

@@ -15,6 +15,7 @@ WEIGHTS = {
     "KSamplerAdvanced": 60,
     "VAEDecode": 12,
     "VAEDecodeTiled": 12,
+    "FrameInterpolate": 8,
     "DualCLIPLoader": 4,
     "UNETLoader": 4,
     "SaveImage": 4,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.catalogue import PRESETS
+from worker.catalogue import PRESETS, UPSCALES
 from worker.errors import ConfigError
 from worker.graph import options as graph_options
 from worker.graph.graph import Graph, title_of
@@ -17,8 +17,10 @@ from worker.input.request import SIDE_STEP, Form, Request
 from worker.stills import LADDERS
 
 DEFAULT_GRAPH = Path(__file__).parents[2] / "workflow_api.json"
-UPSCALE_GRAPH = Path(__file__).parent / "upscale_1080p.json"
+UPSCALE_GRAPH = Path(__file__).parent / "upscale.json"
 """The default graph and behind its sampler a second one, of a super-resolution model, on the latent made larger."""
+INTERPOLATION = Path(__file__).parent / "interpolate.json"
+"""Nodes that draw frames between the sampled ones."""
 
 LOAD_IMAGE = "Load image"
 LOAD_MODEL = "Load model"
@@ -36,9 +38,16 @@ SAVE_VIDEO = "Save video"
 SAVE_FRAMES = "Save frames"
 
 # Only in the upscale graph.
+LOAD_UPSAMPLER = "Load latent upscaler"
 UPSCALE_LATENT = "Upscale latent"
+LOAD_SUPER_RESOLUTION = "Load super-resolution model"
+SET_UPSCALE_STEPS = "Set super-resolution steps"
+SPLIT_UPSCALE_STEPS = "Split super-resolution steps"
 MAKE_UPSCALE_NOISE = "Make upscale noise"
 CUT_TO_SIZE = "Cut to size"
+
+# Only in the interpolation's nodes.
+INTERPOLATE = "Interpolate frames"
 
 FRAME_SAVER = "SaveFrames"
 """The class of comfyui_nodes/ that takes SaveImage's place where ComfyUI has it."""
@@ -73,6 +82,8 @@ def fill(
             raise ConfigError(f"{path.name} needs a node titled {title!r}")
     for title, inputs in wanted.items():
         nodes[ids[title]]["inputs"].update(inputs)
+    if request.interpolate:
+        _interpolate(nodes, ids[CUT_TO_LENGTH], request.interpolate)
     graph_options.apply(options, nodes, model=ids[LOAD_MODEL], decoder=ids[DECODE])
     graph_options.add_loras(loras, nodes)
     if attention != COMFYUIS_ATTENTION:
@@ -93,8 +104,24 @@ def _with_frames(
         video_node=ids[SAVE_VIDEO],
         frames_node=None if request.output == "video" else frames_node,
         frame_quality=quality,
-        smaller="leave upscale out" if request.upscale else f"a guess at what fits: {limits.suggest(form)}",
+        smaller=_smaller_way(request) or f"a guess at what fits: {limits.suggest(form)}",
     )
+
+
+def _smaller_way(request: Request) -> str:
+    if PRESETS[request.preset].upscaled:
+        return "use preset fast"
+    return "leave upscale out" if request.upscale else ""
+
+
+def _interpolate(nodes: dict[str, Any], cut: str, factor: int) -> None:
+    """Draw frames between those that go to the node `cut`."""
+    added = json.loads(_text(INTERPOLATION))
+    (draw,) = (node_id for node_id, node in added.items() if title_of(node, node_id) == INTERPOLATE)
+    images = nodes[cut]["inputs"]
+    added[draw]["inputs"] |= {"images": images["image"], "multiplier": factor}
+    images["image"] = [draw, 0]
+    nodes |= added
 
 
 def _inputs(request: Request, form: Form, image_name: str, prefix: str) -> dict[str, dict[str, Any]]:
@@ -121,7 +148,12 @@ def _upscale_inputs(request: Request, form: Form) -> dict[str, dict[str, Any]]:
     sides = form.size
     whole = [-(-side // SIDE_STEP) * SIDE_STEP for side in sides]
     left, top = ((large - side) // 2 for large, side in zip(whole, sides, strict=True))
+    upscale = UPSCALES[str(request.upscale)]
     return {
+        LOAD_UPSAMPLER: {"model_name": upscale.upsampler},
+        LOAD_SUPER_RESOLUTION: {"unet_name": upscale.model},
+        SET_UPSCALE_STEPS: {"steps": upscale.steps},
+        SPLIT_UPSCALE_STEPS: {"step": upscale.split},
         UPSCALE_LATENT: {"width": whole[0], "height": whole[1]},
         MAKE_UPSCALE_NOISE: {"noise_seed": request.seed},
         CUT_TO_SIZE: {"width": sides[0], "height": sides[1], "x": left, "y": top},

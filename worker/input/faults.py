@@ -61,7 +61,7 @@ def rule(schema: Mapping[str, Any], value: object = None) -> str:
     if "const" in schema:
         return f"{schema['const']} or left out"
     if "enum" in schema:
-        return "one of " + ", ".join(schema["enum"])
+        return "one of " + ", ".join(map(str, schema["enum"]))
     low, high, step = schema["minimum"], schema["maximum"], schema.get("multipleOf")
     if not step:
         return f"{'a whole number' if schema['type'] == 'integer' else 'a number'} from {low} to {high}"

@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from worker.catalogue import PRESETS
+from worker.catalogue import PRESETS, UPSCALES
 from worker.config import Settings
 from worker.errors import InvalidInput
 from worker.input import faults, names
@@ -45,14 +45,16 @@ TRAINED_SIZES = {
 }
 NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "height")
 DEFAULT_GRAPH_ONLY = (
-    *("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "aspect_ratio", "fit", "upscale", "output"),
+    *("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "aspect_ratio", "fit", "upscale"),
+    *("interpolate", "output"),
     *(name for name, own in names.SAME.items() if own not in ("image", "images")),
     *("loras", *names.REWRITTEN),
 )
 DEFAULT_PROMPT = "smooth, natural motion, high quality"
 DEFAULT_RESOLUTION: Literal["720p"] = "720p"
 UPSCALE_BY = 3 / 2  # 1280x720 becomes 1920x1080
-CAN_UPSCALE = tuple(name for name, preset in PRESETS.items() if preset.upscale)
+LARGER = dict(zip(TRAINED_SIZES["480p"], TRAINED_SIZES["720p"], strict=False))
+"""The trained size of 720p that has the shape of one of 480p."""
 
 # What a text or a list must be. Such values are long or private: no message repeats them.
 RULES = {
@@ -126,7 +128,8 @@ class Request(BaseModel):
     preset: PresetName = Field(
         "balanced",
         description="Model, steps and size of what is left out below. balanced: the 720p model, 20 steps. fast: the "
-        "480p model of few steps, 12 of them, at 480p. quality: the 720p model, 50 steps.",
+        "480p model of few steps, 12 of them, at 480p. fast_720p: the same, made larger by another model. quality: the "
+        "720p model, 50 steps.",
     )
     negative_prompt: str = Field(
         "",
@@ -171,8 +174,15 @@ class Request(BaseModel):
     fit: Literal["crop", "pad"] = Field(
         "crop", description="An image of another shape than the clip is cropped, or padded with black bars."
     )
-    upscale: Literal["1080p"] | None = Field(
-        None, description="Another model makes the clip 1.5 times as large: 1280x720 becomes 1920x1080. Not with fast."
+    upscale: Literal["720p", "1080p"] | None = Field(
+        None,
+        description="Another model makes the clip 1.5 times as large. 720p: with fast, 848x480 becomes 1280x720. "
+        "1080p: with balanced and quality, 1280x720 becomes 1920x1080.",
+    )
+    interpolate: Literal[2, 4] | None = Field(
+        None,
+        description="Only every 2nd or 4th frame is sampled, and another model draws those between. num_frames and fps "
+        "stay those of the clip: the motion is slower unless you raise fps as well.",
     )
     loras: tuple[Lora, ...] = Field(
         (),
@@ -255,14 +265,22 @@ class Request(BaseModel):
     def form(self, image_width: int, image_height: int) -> "Form":
         """The clip's form for an image of this size in pixels."""
         width, height = self._sampled_size(image_width, image_height)
-        larger = UPSCALE_BY if self.upscale else 1
+        sampled = -(-(self.num_frames - 1) // (self.interpolate or 1)) + 1
         return Form(
             sampled=(width, height),
-            size=(int(width * larger), int(height * larger)),
+            size=self._upscaled(width, height),
             num_frames=self.num_frames,
-            length=(self.num_frames + 2) // 4 * 4 + 1,
+            length=(sampled + 2) // 4 * 4 + 1,
             warnings=self._crop_warnings(image_width, image_height, width, height),
         )
+
+    def _upscaled(self, width: int, height: int) -> tuple[int, int]:
+        if not self.upscale:
+            return width, height
+        trained = LARGER.get((max(width, height), min(width, height)))
+        if self.upscale == "720p" and trained:
+            return trained if width >= height else trained[::-1]
+        return int(width * UPSCALE_BY), int(height * UPSCALE_BY)
 
     def _sampled_size(self, image_width: int, image_height: int) -> tuple[int, int]:
         if self.width and self.height:
@@ -281,7 +299,7 @@ class Request(BaseModel):
     ) -> dict[str, Any]:
         """What the answer tells of the clip, and what it is made with; `options`: the graph's (GRAPH_OPTIONS)."""
         width, height = form.size
-        fields = ("preset", "steps", "cfg", "shift", "fit", "upscale")
+        fields = ("preset", "steps", "cfg", "shift", "fit", "upscale", "interpolate")
         used = {name: getattr(self, name) for name in fields}
         used |= {"model": PRESETS[self.preset].model, "options": list(options), "attention": attention}
         used |= {"loras": [lora.model_dump() for lora in loras], "understood": dict(self._became)}
@@ -315,7 +333,8 @@ class Form:
     """The clip's: larger with upscale."""
     num_frames: int
     length: int
-    """The 4k + 1 frames to ask the model for: at least num_frames, as it delivers 4 * ((length - 1) // 4) + 1."""
+    """The 4k + 1 frames to sample: the model delivers 4 * ((length - 1) // 4) + 1. At least num_frames, or with
+    `interpolate` as many as give so many."""
     warnings: tuple[str, ...] = ()
 
 
@@ -390,8 +409,11 @@ def _find_faults(given: dict[str, Any]) -> dict[str, str]:
     for name in ("resolution", "aspect_ratio"):
         if name in given and sides:
             found[name] = f"cannot be combined with {' or '.join(sides)}"
-    if "upscale" in given and given["preset"] not in CAN_UPSCALE:
-        found["upscale"] = f"only works with 720p presets: use {' or '.join(CAN_UPSCALE)}, or omit upscale"
+    preset, upscale = given["preset"], given.get("upscale")
+    known = isinstance(preset, str) and preset in PRESETS and isinstance(upscale, str) and upscale in UPSCALES
+    if known and PRESETS[preset].upscale != upscale:
+        fitting = [name for name, one in PRESETS.items() if one.upscale == upscale]
+        found["upscale"] = f"{upscale} only works with preset {' or '.join(fitting)}: use one of them, or omit upscale"
     return found
 
 
