@@ -13,6 +13,7 @@ log = logging.getLogger("handler")
 
 # The SDK's checks are for the platform's machines: one of them ends the process where there is no internet.
 UNCHECKED = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true"}
+LINGER = 5.0  # seconds: SIGKILL follows SIGTERM after 10 s in docker
 ANSWER_SECONDS = 5
 
 
@@ -33,7 +34,7 @@ def stand_ins(
             host, port = queue
             options = {"schemas": schemas, "preview": bool(variables)}
             try:
-                running = endpoint.start(port, host, poll_hold=0.5, **options)
+                running = endpoint.start(port, host, poll_hold=0.5, linger=LINGER, **options)
             except endpoint.PortTaken as error:
                 raise SystemExit(f"handler.py: LOCAL_PORT: {error.strerror}") from error
             stack.enter_context(running)

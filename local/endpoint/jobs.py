@@ -49,6 +49,8 @@ class Job:
     answer: dict[str, Any] = field(default_factory=dict)
     """`output` and `error`, where there are such; while the job runs, `output` is its last progress."""
     answer_size: int = 0
+    told: bool = False
+    """Whether a caller has been told how it ended."""
     requeued: bool = False
 
     @property
@@ -63,6 +65,7 @@ class Job:
 
     def report(self) -> dict[str, Any]:
         """The platform's status reply; times in milliseconds."""
+        self.told = self.final
         report: dict[str, Any] = {"id": self.id, "status": self.status.value}
         if self.taken is not None:
             report |= {"delayTime": round((self.taken - self.submitted) * 1000), "workerId": self.worker}

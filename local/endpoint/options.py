@@ -29,6 +29,8 @@ class Options:
     """Whole seconds, at least 1: the SDK divides it down, and 0 makes its heartbeat a busy loop."""
     worker_timeout: float = 30.0
     """A worker not heard of for so long is gone: its job is queued once more, then failed."""
+    linger: float = 0.0
+    """How long a server that is closed waits for results that nobody has fetched."""
     run_limit: int = 10 * MB
     runsync_limit: int = 20 * MB
     run_retention: float = 1800.0

@@ -48,7 +48,13 @@ class Endpoint:
         }
 
     def close(self) -> None:
-        """Answer those who wait and end the server; jobs and results are gone with it."""
+        """Answer those who wait and end the server; jobs and results are gone with it.
+
+        Where it lingers, a caller who looks now and then still gets the result that has just come.
+        """
+        end = time.monotonic() + self._service.options.linger
+        while time.monotonic() < end and self._service.has_untold_results():
+            time.sleep(0.05)
         self._service.close()
         self._server.should_exit = True
         self._thread.join(timeout=10)

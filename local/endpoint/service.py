@@ -13,6 +13,9 @@ from local.endpoint.workers import Workers
 TICK = 0.25
 """Seconds between two looks at what is due."""
 
+RECENT = 10.0
+"""Seconds for which a caller is expected to look for a result again."""
+
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +46,11 @@ class Service:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
                 self._loop.call_soon_threadsafe(self._ring)
+
+    def has_untold_results(self) -> bool:
+        """Whether a job has just ended and nobody has been told; safe from any thread."""
+        jobs, now = list(self.jobs.jobs.values()), self.jobs.clock()
+        return any(job.finished is not None and not job.told and now - job.finished < RECENT for job in jobs)
 
     async def wait(self, seconds: float) -> None:
         """Until some job's status changes, or `seconds` have passed."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.catalogue import ModelFile
-from worker.models.integrity import find_fault, note_size
+from worker.models.integrity import MAX_HEADER, find_fault, note_size
 
 VAE = ModelFile("vae.safetensors", "vae", "https://example.com/vae", "https://example.com/vae", 1000, "conv_in.weight")
 HEADER = {
@@ -89,3 +89,17 @@ json_values = st.recursive(
 def test_no_content_whatever_raises(scratch: Path, content: bytes) -> None:
     fault = fault_of(scratch, content)
     assert fault is None or fault
+
+
+def test_a_header_is_read_up_to_its_limit_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "vae.safetensors"
+    longest = json.dumps({**HEADER, "__metadata__": {"a": ""}}).encode()
+    text = longest[:-1] + b" " * (MAX_HEADER - len(longest)) + b"}"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(500))
+    assert find_fault(path, VAE) is None
+    with path.open("wb") as file:  # sparse: only its length is there
+        file.write((MAX_HEADER + 1).to_bytes(8, "little") + b"{")
+        file.truncate(MAX_HEADER + 9)
+    fault = find_fault(path, VAE)
+    assert fault is not None
+    assert "header" in fault

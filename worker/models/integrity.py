@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from worker.catalogue import ModelFile
 
 SAFETENSORS = (".safetensors", ".sft")
-MAX_HEADER = 100_000_000  # the format's own limit
+MAX_HEADER = 16_000_000  # bytes: the largest models' have 3 MB; read as JSON each byte takes some ten
 
 
 class _Unfit(Exception):
@@ -50,8 +50,10 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     start = file.read(64)
     _check_start(start, size)
     length = int.from_bytes(start[:8], "little")
-    if not start[8:].startswith(b"{") or length > MAX_HEADER:
+    if not start[8:].startswith(b"{"):
         raise _Unfit(f"is not a safetensors file: it begins with {start[:16]!r}")
+    if length > MAX_HEADER:
+        raise _Unfit(f"is not a safetensors file of a model: its header would have {length:,} of {MAX_HEADER:,} bytes")
     if 8 + length > size:
         raise _Unfit(f"is cut: {size:,} bytes, less than its header")
     file.seek(8)
