@@ -174,4 +174,5 @@ def _model_file(entry: Mapping[str, Any], urls: Mapping[str, str]) -> ModelFile:
         size=None if replaced else entry.get("bytes", entry.get("about")),
         about="about" in entry,
         tensor=entry["tensor"],
+        sha256=None if replaced else entry.get("sha256"),
     )

@@ -16,7 +16,7 @@ import tomli
 
 from tests.model_files import MODELS, VAE, make_model
 from worker import config
-from worker.catalogue import CATALOGUE
+from worker.catalogue import CATALOGUE, MODEL_URLS
 from worker.errors import ModelError
 from worker.models import bring
 from worker.models.download import stage
@@ -231,13 +231,26 @@ def test_a_page_instead_of_a_file_is_refused(tmp_path: Path, environ: dict[str, 
     assert not list(tmp_path.rglob(f"{VAE.name}"))
 
 
-def test_the_default_urls_go_through_the_hubs_own_client_with_the_token(
+def test_the_hubs_urls_go_through_its_own_client_with_the_token(
     tmp_path: Path, environ: dict[str, str], server: Server
 ) -> None:
     places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
-    bring_models({**places, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_test"})
+    published = {model.name: model.url for model in MODELS}
+    urls = {variable: published[name] for variable, name in MODEL_URLS.items() if name in published}
+    bring_models({**places, **urls, "HF_ENDPOINT": server.url, "HF_TOKEN": "hf_test"})
     assert_all_are_whole(tmp_path / "volume", server)
     assert server.tokens == {"Bearer hf_test"}
+
+
+def test_a_download_from_the_default_url_is_the_published_file_or_none(
+    tmp_path: Path, environ: dict[str, str], server: Server
+) -> None:
+    places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
+    with pytest.raises(
+        ModelError, match=r"hunyuanvideo15_vae_fp16.safetensors sent has the sha256 \w{64}, not e7c30919"
+    ):
+        bring_models({**places, "HF_ENDPOINT": server.url})
+    assert not (tmp_path / "volume" / "models" / VAE.path).exists()
 
 
 def test_the_token_is_not_sent_to_other_hosts(environ: dict[str, str], server: Server) -> None:
