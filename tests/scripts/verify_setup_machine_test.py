@@ -89,6 +89,21 @@ def test_a_default_preset_without_its_models_is_a_fault(tree: Tree) -> None:
     assert result.lines[-1].state == "fail"
 
 
+def test_without_a_set_of_the_workers_only_the_owners_files_are_looked_for(tree: Tree) -> None:
+    (tree.root / "models").mkdir()
+    (tree.root / "models.toml").write_text(
+        '[[file]]\nname = "a.pth"\nfolder = "loras"\nurl = "https://example.com/a"\n'
+    )
+    own = {"MODELS_DIR": str(tree.root / "models"), "MODEL_SETS": "none", "VOLUME_DIR": str(tree.root)}
+    (line,) = tree.verify("--only", "model", **own).lines
+    assert "models/loras/a.pth does not exist" in line.found
+    sets = tree.verify("--only", "sets", **own)
+    assert [line.state for line in sets.lines] == ["not applicable"] * 3
+    assert "MODEL_SETS=default brings it" in sets.lines[0].found
+    with engine_process({"missing_models": ["hunyuanvideo15_vae_fp16.safetensors"]}) as url:
+        assert tree.verify("--only", "comfyui", COMFYUI_URL=url, **own).of("choices").state == "not applicable"
+
+
 @pytest.mark.parametrize(
     ("environ", "lacking"),
     [

@@ -85,9 +85,9 @@ def _candidates(model: ModelFile, volume: Path) -> Iterator[Path]:
 
 
 def _snapshots(repository: Path, revision: str) -> list[Path]:
-    """The snapshot that the cache names for a revision; every one where it names none."""
+    """The snapshot that the cache names for a revision, or of that commit; every one where it names none."""
+    snapshots = repository / "snapshots"
     try:
-        commit = (repository / "refs" / revision).read_text(encoding="utf-8").strip()
+        return [snapshots / (repository / "refs" / revision).read_text(encoding="utf-8").strip()]
     except OSError:
-        return sorted((repository / "snapshots").glob("*"))
-    return [repository / "snapshots" / commit]
+        return [snapshots / revision] if (snapshots / revision).is_dir() else sorted(snapshots.glob("*"))
