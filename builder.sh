@@ -129,7 +129,10 @@ name_model_paths() {
   local volume=${VOLUME_DIR:-/runpod-volume} options=()
   : >"$MODEL_PATHS"
   [[ -d $volume ]] || return 0
-  [[ $VOLUME_CUSTOM_NODES == 0 ]] || options=(--custom-nodes)
+  if [[ $VOLUME_CUSTOM_NODES == 1 ]]; then
+    options=(--custom-nodes)
+    log "ComfyUI loads the node packs of $volume/custom_nodes: they are programs"
+  fi
   list_model_folders | "$WORKER_PYTHON" -m worker.models.paths "$volume" "${options[@]}" >"$MODEL_PATHS" ||
     log "ComfyUI may not see every model of $volume, see above"
 }

@@ -100,12 +100,15 @@ def test_comfyui_is_shown_every_models_folder_of_the_volume(container: Container
     assert not any("custom_nodes" in conf for conf in config.values())
 
 
-def test_node_packs_of_the_volume_are_loaded_only_where_that_is_set(container: Container) -> None:
+@pytest.mark.parametrize(("value", "loaded"), [("1", True), ("0", False), ("false", False)])
+def test_node_packs_of_the_volume_are_loaded_only_where_that_is_set(
+    container: Container, value: str, loaded: bool
+) -> None:
     (container.volume / "custom_nodes").mkdir(parents=True)
-    container.start(VOLUME_CUSTOM_NODES="1")
+    container.start(VOLUME_CUSTOM_NODES=value)
     wait_for(container.says("--extra-model-paths-config"))
-    config = json.loads(container.model_paths.read_text())
-    assert config["custom_nodes"] == {"base_path": str(container.volume), "custom_nodes": "custom_nodes"}
+    nodes = json.loads(container.model_paths.read_text()).get("custom_nodes")
+    assert nodes == ({"base_path": str(container.volume), "custom_nodes": "custom_nodes"} if loaded else None)
 
 
 def test_without_a_volume_comfyui_has_its_own_folders(container: Container) -> None:

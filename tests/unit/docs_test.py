@@ -14,6 +14,7 @@ import pytest
 
 from tests.pages import PAGES, ROOT, blocks, read
 from worker import config
+from worker.comfyui import classes
 from worker.input.request import parse
 
 # Named on the pages, and somebody else's or made by a run.
@@ -31,7 +32,9 @@ def links() -> Iterator[tuple[str, str]]:
         yield from ((str(page), target) for target in re.findall(r"\]\(([^)\s]+)\)", text))
 
 
-@pytest.mark.parametrize(("page", "target"), sorted({link for link in links() if "://" not in link[1]}))
+@pytest.mark.parametrize(
+    ("page", "target"), sorted({*(link for link in links() if "://" not in link[1]), ("README.md", classes.PAGE)})
+)
 def test_a_link_leads_somewhere(page: str, target: str) -> None:
     path, _, anchor = target.partition("#")
     file = (ROOT / page).parent / path if path else ROOT / page
