@@ -156,25 +156,25 @@ class Settings(Shared):
     """Every setting of the worker, read once. Sizes in bytes, times in seconds."""
 
     # Jobs
-    max_frames: int = setting("MAX_FRAMES", 129, "the longest clip that a job may ask for, in frames", ge=1, le=1000)
+    max_frames: int = setting("MAX_FRAMES", 129, "the longest clip that a job may request, in frames", ge=1, le=1000)
     default_preset: str = setting(
         "DEFAULT_PRESET",
         "balanced",
-        "the [preset](PRESETS.md) of a job that names none; its models must be in MODEL_SETS. With "
+        "the [preset](PRESETS.md) of jobs that name none; its models must be in MODEL_SETS. With "
         "`MODEL_SETS=fast` it is `fast` by default",
         choices=catalogue.PRESETS,
     )
     clip_limits: ClipLimits = setting(
         "CLIP_LIMITS",
         (),
-        "the largest clip, width x height x frames, by GPU memory: `24:50,48:120` takes 50 megapixels on GPUs from "
-        "24 GB on, 120 from 48 GB on ([why](PRESETS.md#what-fits-a-gpu))",
+        "the largest clip, width x height x frames, by GPU memory: `24:50,48:120` allows 50 megapixels from "
+        "24 GB, and 120 from 48 GB ([why](PRESETS.md#what-fits-a-gpu))",
         allowed="GB:MEGAPIXELS, comma-separated, as in 24:50,48:120",
     )
     graph_options: Names = setting(
         "GRAPH_OPTIONS",
         (),
-        "changes in the worker's own graphs: [which does what](PRESETS.md#change-the-graph)",
+        "options of the worker's own graphs: [what they do](PRESETS.md#change-the-graph)",
         choices=catalogue.GRAPH_OPTIONS,
     )
     attention: str = setting(
@@ -186,7 +186,7 @@ class Settings(Shared):
     job_timeout: float = setting(
         "JOB_TIMEOUT",
         3600,
-        "a job's deadline, from its start; keep the endpoint's execution timeout, 600 s unless changed, above it",
+        "a job's deadline, from its start; keep the endpoint's execution timeout (600 s by default) above it",
         unit="s",
         ge=1,
         le=86400,
@@ -194,7 +194,7 @@ class Settings(Shared):
     stall_timeout: float = setting(
         "STALL_TIMEOUT",
         900,
-        "how long a running job may show no sign of work; loading models on a slow disk is one node",
+        "how long a running job may show no progress; loading models from a slow disk counts as one step",
         unit="s",
         ge=1,
         le=86400,
@@ -202,14 +202,14 @@ class Settings(Shared):
     stop_timeout: float = setting(
         "STOP_TIMEOUT",
         45,
-        "how long ComfyUI may take to stop a job before it is killed and started again, or, where that cannot be, the "
+        "how long ComfyUI may take to stop a job; then it is killed and restarted, or, if that is impossible, the "
         "worker asks to be replaced",
         unit="s",
         ge=1,
         le=3600,
     )
     max_image_bytes: Annotated[float, InBytes] = setting(
-        "MAX_IMAGE_MB", 20, "the largest image, as a file", unit="MB", ge=0.001, le=1000
+        "MAX_IMAGE_MB", 20, "the largest image file", unit="MB", ge=0.001, le=1000
     )
     max_media_bytes: Annotated[float, InBytes] = setting(
         "MAX_MEDIA_MB", 100, "the largest video or sound for a workflow, as a file", unit="MB", ge=0.001, le=1000
@@ -223,14 +223,14 @@ class Settings(Shared):
     progress: bool = setting(
         "PROGRESS",
         True,
-        "0: no progress is sent while a job runs, for clients that take any output for the result",
+        "0: send no progress while a job runs, for clients that mistake any output for the result",
         allowed="0 or 1",
         shown="1",
     )
     concurrency: int = setting(
         "WORKER_CONCURRENCY",
         1,
-        "jobs taken at once; ComfyUI runs their prompts one after the other",
+        "jobs taken at once; ComfyUI still runs them one after the other",
         unit="jobs",
         ge=1,
         le=8,
@@ -245,8 +245,7 @@ class Settings(Shared):
     nodes_deny: Names = setting(
         "WORKFLOW_NODES_DENY",
         DENIED_NODES,
-        "node classes that a caller's workflow may not use, also when allowed: those that run code or leave ComfyUI's "
-        "folders",
+        "node classes that a workflow may never use: those that run code or leave ComfyUI's folders",
         allowed=NAMES,
         shown="a list in `worker/config.py`",
     )
@@ -254,14 +253,14 @@ class Settings(Shared):
     api_nodes: bool = setting(
         "API_NODES",
         False,
-        "1: workflows may use ComfyUI's API nodes, which send images and prompts to other companies and cost credits",
+        "1: allow ComfyUI's API nodes in workflows; they send images and prompts to other companies and cost credits",
         allowed="0 or 1",
         shown="0",
     )
     comfy_org_api_key: Text = setting(
         "COMFY_ORG_API_KEY",
         "",
-        "pays for API nodes where a request brings no key of its own",
+        "pays for API nodes if a request has no key of its own",
         secret=True,
     )
 
@@ -269,7 +268,7 @@ class Settings(Shared):
     reply_limit: Annotated[float, InBytes] = setting(
         "REPLY_LIMIT_MB",
         0,
-        "the longest reply; 0: [RunPod's own limits](API.md#sizes-and-limits), 10 MB for `/run`, 20 MB for `/runsync`",
+        "the largest reply; 0: [RunPod's own limits](API.md#sizes-and-limits), 10 MB for `/run`, 20 MB for `/runsync`",
         unit="MB",
         ge=0,
         le=1000,
@@ -277,7 +276,7 @@ class Settings(Shared):
     bucket_endpoint: Url = setting(
         "BUCKET_ENDPOINT_URL",
         "",
-        "an S3 bucket for finished files: the service's URL, or the bucket's own; with it go the two keys",
+        "an S3 bucket for finished files: the URL of the service or of the bucket; also set the two keys",
         **HTTP,
     )
     bucket_access_key: Text = setting("BUCKET_ACCESS_KEY_ID", "", "the bucket's access key", secret=True)
@@ -287,7 +286,7 @@ class Settings(Shared):
     bucket_name: Text = setting(
         "BUCKET_NAME",
         "",
-        "the bucket's name, where the URL does not hold it",
+        "the bucket's name, if the URL does not include it",
         pattern=r"^[A-Za-z0-9_.-]*$",
         allowed="letters, digits, dots, hyphens and underscores",
     )
@@ -299,7 +298,7 @@ class Settings(Shared):
         allowed="letters, digits, dots, hyphens, underscores and slashes",
     )
     bucket_expiry: int = setting(
-        "BUCKET_EXPIRY", MAX_EXPIRY, "how long the URLs of uploaded files work", unit="s", ge=60, le=MAX_EXPIRY
+        "BUCKET_EXPIRY", MAX_EXPIRY, "how long the URLs of uploaded files are valid", unit="s", ge=60, le=MAX_EXPIRY
     )
     bucket_timeout: float = setting(
         "BUCKET_TIMEOUT", 300, "how long the upload of one clip may take", unit="s", ge=1, le=3600
@@ -307,20 +306,20 @@ class Settings(Shared):
     bucket_region: Text = setting(
         "BUCKET_REGION",
         "",
-        "the region that requests are signed for, where the service does not say",
+        "the region that requests are signed for, if it cannot be found out from the service",
         pattern=r"^[A-Za-z0-9-]*$",
         allowed="letters, digits and hyphens",
     )
     bucket_addressing: str = setting(
         "BUCKET_ADDRESSING",
         "path",
-        "where requests name the bucket: in the URL's path, or in its host, as Alibaba OSS and Tencent COS want it",
+        "where requests name the bucket: in the URL's path, or in its host, as Alibaba OSS and Tencent COS require",
         choices=("path", "host"),
     )
     bucket_public_url: Url = setting(
         "BUCKET_PUBLIC_URL",
         "",
-        "where everybody can read the bucket, such as a CDN: answers have lasting URLs under it instead of signed ones",
+        "a public address of the bucket, such as a CDN: answers have permanent URLs under it instead of signed ones",
         **HTTP,
     )
     volume_id: str = setting(
@@ -332,26 +331,26 @@ class Settings(Shared):
     comfyui_url: Url = setting(
         "COMFYUI_URL",
         "http://127.0.0.1:8188",
-        "where the worker finds ComfyUI; by default its port is COMFYUI_PORT",
+        "ComfyUI's address; its default port is COMFYUI_PORT",
         **HTTP,
     )
     comfyui_dir: Path | None = setting(
         "COMFYUI_DIR",
         None,
-        "ComfyUI's folder, where jobs' files are removed; the image and `builder.sh` have `/comfyui`",
+        "ComfyUI's folder, where jobs' files are removed; `/comfyui` in the image",
         allowed="a folder",
     )
     comfyui_log: Path | None = setting(
         "COMFYUI_LOG",
         None,
-        "ComfyUI's output beside the container's log, quoted when it dies; `builder.sh` has `/tmp/comfyui.log`",
+        "ComfyUI's output beside the container's log, quoted when it dies; set by `builder.sh` to `/tmp/comfyui.log`",
         allowed="a file",
     )
     comfyui_pid: Path | None = setting(
         "COMFYUI_PID",
         None,
-        "a file with ComfyUI's process id: one that hangs is killed; `builder.sh`, which starts it again, has "
-        "`/tmp/comfyui.pid`",
+        "a file with ComfyUI's process ID, so that a hanging ComfyUI can be killed and restarted; set by `builder.sh` "
+        "to `/tmp/comfyui.pid`",
         allowed="a file",
     )
     comfyui_state: Path | None = setting(
@@ -363,7 +362,7 @@ class Settings(Shared):
     boot_timeout: float = setting(
         "COMFYUI_BOOT_TIMEOUT",
         300,
-        "how long ComfyUI may take to answer; in the container BOOT_TIMEOUT",
+        "how long ComfyUI may take to start; in the container it is BOOT_TIMEOUT",
         unit="s",
         ge=1,
         le=3600,
@@ -373,7 +372,7 @@ class Settings(Shared):
     init_timeout: float = setting(
         "BOOT_TIMEOUT",
         400,
-        "when the boot is given up, to say why; `builder.sh` has RUNPOD_INIT_TIMEOUT less 20",
+        "when the worker gives up booting and logs why; set by `builder.sh` to RUNPOD_INIT_TIMEOUT minus 20",
         unit="s",
         ge=1,
         le=86400,
@@ -381,20 +380,20 @@ class Settings(Shared):
     warmup: bool = setting(
         "WARMUP",
         False,
-        "1: a tiny job runs before the first of the queue, so that the models are loaded when that comes",
+        "1: run a tiny job first, so that the models are loaded when the first job of the queue arrives",
         allowed="0 or 1",
         shown="0",
     )
     models_state: Path | None = setting(
         "MODELS_STATE",
         None,
-        "where `builder.sh` tells the handler of the models: it has `/tmp/models.state`",
+        "where `builder.sh` reports on the models to the handler; set by it to `/tmp/models.state`",
         allowed="a file",
     )
     sdk_log_level: str = setting(
         "RUNPOD_LOG_LEVEL",
         "INFO",
-        "what the SDK logs; at DEBUG it logs the ends of every reply",
+        "what the SDK logs; at DEBUG this includes parts of every reply",
         allowed="the SDK's levels",
     )
 
@@ -403,7 +402,7 @@ class Settings(Shared):
     local_host: str = setting(
         "LOCAL_HOST",
         "localhost",
-        "the address on which it listens; the image has `0.0.0.0` for `docker run -p`",
+        "the address on which it listens; `0.0.0.0` in the image, for `docker run -p`",
         allowed="an address",
     )
     queue_url: str = setting(
@@ -449,7 +448,7 @@ class ModelSettings(Shared):
     sets: Annotated[Names, AfterValidator(_lower_known)] = setting(
         "MODEL_SETS",
         ("default",),
-        "what the endpoint can run: `default` brings the models of the presets balanced and quality, `fast` those of "
+        "what the endpoint can run: `default` brings the models of presets balanced and quality, `fast` those of "
         "fast, `upscale`, beside default, those of 1080p, `upscale_720p`, beside fast, those of fast_720p, `smooth` "
         "that of interpolate; `none` is for workflows only, and a set may be [your own](MODELS.md#files-of-your-own)",
         allowed=f"none, or some of {', '.join(catalogue.MODEL_SETS)} and your own, comma-separated",
@@ -470,10 +469,10 @@ class ModelSettings(Shared):
     mode: str = setting(
         "MODELS_MODE",
         "AUTO",
-        "COPY models from the volume to the container's disk, LINK to them, or AUTO: copy where there is room",
+        "COPY models from the volume to the container's disk, LINK to them, or AUTO: copy if there is room",
         choices=("AUTO", "COPY", "LINK"),
     )
-    streams: int = setting("MODELS_STREAMS", 8, "reads in flight at once while copying", unit="reads", ge=1, le=64)
+    streams: int = setting("MODELS_STREAMS", 8, "parallel reads while copying", unit="reads", ge=1, le=64)
     hub: Url = setting("HF_ENDPOINT", "https://huggingface.co", "a mirror of the Hugging Face hub", **HTTP)
     token: str = setting("HF_TOKEN", "", "the token for downloads from the Hugging Face hub", secret=True)
     urls: dict[str, Annotated[Url, Field(pattern=HTTP["pattern"])]] = Field(default_factory=dict)

@@ -48,7 +48,7 @@ class ModelError(WorkerError):
 
 
 class InvalidInput(WorkerError):
-    """One or more fields of the job's input are wrong; all are named."""
+    """One or more fields of the job's input are wrong; the message names all of them."""
 
     code = "invalid_input"
     remedy = "fix the fields named in the message"
@@ -60,14 +60,14 @@ class ImageRejected(InvalidInput):
 
     code = "image_rejected"
     remedy = "send another image, a smaller one, or the file itself as base64"
-    detail = "`field`: the field that has the image"
+    detail = "`field`: the field with the image"
 
 
 class WorkflowRejected(WorkerError):
-    """ComfyUI, or the worker before it, refuses the graph."""
+    """ComfyUI or the worker rejected the graph."""
 
     code = "workflow_rejected"
-    remedy = "fix the node named in the message; a missing model of the workflow's own is one too"
+    remedy = "fix the node named in the message, or install the model that it names"
     detail = "`nodes`, or `node_id`, `node_title` and `input`; `node_packs`, where a class is missing"
 
 
@@ -80,7 +80,7 @@ class ModelMissing(WorkflowRejected):
 
 
 class ExecutionFailed(WorkerError):
-    """A node failed while it ran, or somebody interrupted it."""
+    """A node failed, or was interrupted."""
 
     code = "execution_failed"
     remedy = "see the message; the worker's log has ComfyUI's traceback"
@@ -92,25 +92,25 @@ class OutOfMemory(ExecutionFailed):
 
     code = "out_of_memory"
     remedy = "fewer `num_frames`, a smaller size, or a larger GPU"
-    detail = "the same"
+    detail = "those of `execution_failed`"
 
 
 class JobTimeout(WorkerError):
     """The job passed JOB_TIMEOUT, or showed no sign of work for STALL_TIMEOUT."""
 
     code = "timeout"
-    remedy = "fewer `num_frames` or `steps`, or raise the setting"
+    remedy = "fewer `num_frames` or `steps`, or a higher limit"
 
 
 class JobCancelled(WorkerError):
-    """The platform took the job back."""
+    """The platform canceled the job."""
 
     code = "cancelled"
-    remedy = "none: nobody waits for the answer"
+    remedy = "none: the job was canceled, and its answer is not read"
 
 
 class ComfyUIUnavailable(WorkerError):
-    """ComfyUI is not there, or died or restarted while it had the job."""
+    """ComfyUI does not answer, or died or restarted during the job."""
 
     code = "comfyui_unavailable"
     remedy = "send the job again; if it repeats, see [Troubleshooting](TROUBLESHOOTING.md)"
@@ -118,15 +118,15 @@ class ComfyUIUnavailable(WorkerError):
 
 
 class OutputFailed(WorkerError):
-    """ComfyUI finished, and its files cannot be delivered: too large, gone, or none were saved."""
+    """ComfyUI finished, but its files cannot be delivered: they are too large or gone, or none were saved."""
 
     code = "output_failed"
-    remedy = "fewer `num_frames`, a smaller size, `/runsync` instead of `/run`, a bucket, or a saver in the workflow"
+    remedy = "fewer `num_frames`, a smaller size, `/runsync` instead of `/run`, a bucket, or a workflow that saves"
     detail = "`limit_bytes`, `video_bytes`, `image_bytes`, `recovered`"
 
 
 class InternalError(WorkerError):
-    """A fault of the worker's own; the log has the traceback."""
+    """A bug in the worker; the log has the traceback."""
 
     code = "internal"
     remedy = "report it with the worker's log"

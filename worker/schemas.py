@@ -33,14 +33,14 @@ class File(Part):
     """One file of a clip."""
 
     type: Literal["video", "image", "file", "text"] = Field(
-        description="With workflow also `file` (sound, latents) and `text`."
+        description="`video` or `image`; with workflow also `file` (sound, latents) and `text`."
     )
     filename: str = Field(
-        description="`clip.mp4`, `frame_0001.jpg` and so on; with workflow the name that its node gave.",
+        description="`clip.mp4`, `frame_0001.jpg` and so on; with workflow the name that its node gave it.",
         examples=["clip.mp4", "frame_0001.jpg"],
     )
     mime_type: str = Field(description="Such as `video/mp4`.", examples=["video/mp4", "image/jpeg"])
-    quality: int | None = Field(None, description="Only of a JPEG or lossy WebP that the worker wrote.")
+    quality: int | None = Field(None, description="Of a JPEG or lossy WebP that the worker encoded.")
     node_id: str | None = Field(None, description="The node that made it.")
     encoding: Literal["base64", "url", "volume", "video_url", "images", "text"] = Field(
         description="Where the data is: in `data` as base64 or as a URL, on the volume at `path`, in `video_url` as a "
@@ -82,10 +82,11 @@ class Used(Part):
 class Answer(Part):
     """The output of a job that went well."""
 
-    status: Literal["success"] = Field(description="A job that fails has an error instead.")
-    prompt_id: str = Field(description="ComfyUI's id of the run.")
+    status: Literal["success"] = Field(description="A failed job has an error instead.")
+    prompt_id: str = Field(description="ComfyUI's ID of the run.")
     seed: int | None = Field(
-        None, description="The seed that was used. Not with workflow, like the next five: the graph has them."
+        None,
+        description="The seed that was used. With workflow, this and the next five are omitted: the graph has them.",
     )
     width: int | None = Field(None, description="The clip's width in pixels.")
     height: int | None = Field(None, description="The clip's height in pixels.")
@@ -99,7 +100,7 @@ class Answer(Part):
     outputs: list[File] = Field(description="The files: the video first, then the frames in order.")
     video_url: str | None = Field(
         None,
-        description="The clip's video: its URL, or a data URI where the reply has the files. Not with workflow.",
+        description="The clip's video: its URL, or a data URI if the files are in the reply. Not with workflow.",
     )
     images: list[NamedImage] | None = Field(
         None, description="With workflow only: the images, as worker-comfyui names them."
@@ -108,18 +109,18 @@ class Answer(Part):
         description="Seconds for prepare, execution (ComfyUI), fetch, check (the video), deliver and total."
     )
     warnings: list[str] = Field(
-        description="What you should know: a large crop, a lower JPEG quality, a video without its frames."
+        description="For example a large crop, a lower JPEG quality, or a video without its frames."
     )
 
 
 class Progress(Part):
     """The output of a job that runs."""
 
-    percent: float = Field(ge=0, lt=100, description="How much is done; it never falls.")
-    node: str = Field(description="The title of the node that runs.")
-    step: int | None = Field(None, description="The step that the node is at, where it counts steps.")
+    percent: float = Field(ge=0, lt=100, description="How much is done. It never decreases.")
+    node: str = Field(description="The title of the running node.")
+    step: int | None = Field(None, description="The node's current step, if it counts steps.")
     steps: int | None = Field(None, description="How many steps the node has.")
-    images: list[NamedImage] | None = Field(None, description="With workflow: empty until the job has ended.")
+    images: list[NamedImage] | None = Field(None, description="With workflow: empty until the job ends.")
     eta_seconds: float | None = Field(None, description="Seconds left, from the second step on.")
 
 
@@ -131,9 +132,11 @@ class Failure(BaseModel):
     code: str = Field(
         description="One of the codes below.", examples=["invalid_input", "image_rejected", "out_of_memory"]
     )
-    message: str = Field(description="The same text as the job's error, for clients that show the output only.")
-    fields: dict[str, str] | None = Field(None, description="invalid_input: each wrong field and its fault.")
-    field: str | None = Field(None, description="image_rejected: the field that has the image.")
+    message: str = Field(description="The same text as the job's error, for clients that show only the output.")
+    fields: dict[str, str] | None = Field(
+        None, description="For invalid_input: each wrong field, and what is wrong with it."
+    )
+    field: str | None = Field(None, description="For image_rejected: the field with the image.")
 
 
 def components(settings: Settings) -> dict[str, Any]:

@@ -127,39 +127,45 @@ class Request(BaseModel):
     )
     preset: PresetName = Field(
         "balanced",
-        description="Model, steps and size of what is left out below. balanced: the 720p model, 20 steps. fast: the "
-        "480p model of few steps, 12 of them, at 480p. fast_720p: the same, made larger by another model. quality: the "
+        description="Sets the model, and steps and size unless you give them. balanced: the 720p model, 20 steps. fast: "
+        "the 480p model of few steps, 12 of them, at 480p. fast_720p: the same, made larger by another model. quality: the "
         "720p model, 50 steps.",
     )
     negative_prompt: str = Field(
         "",
         max_length=MAX_PROMPT,
         repr=False,
-        description="What to keep out of the clip. It has an effect only where cfg is not 1.",
+        description="What to keep out of the clip. It has no effect at cfg 1.",
     )
     seed: int = Field(
         # 53 bits: a JavaScript client reads the answer's seed without loss.
         default_factory=lambda: secrets.randbits(53),
         ge=0,
         le=MAX_SEED,
-        description="The same seed and input give the same clip. Random when absent; the answer tells it.",
+        description="The same seed and input give the same clip. Random if omitted; the answer reports it.",
     )
     num_frames: int = Field(
-        25, ge=1, description="Frames in the clip: exactly so many come back. At most the worker's MAX_FRAMES (129)."
+        25, ge=1, description="Frames in the clip: you get exactly this many. At most the worker's MAX_FRAMES (129)."
     )
     fps: float = Field(24.0, ge=1, le=120, allow_inf_nan=False, description="The video's frames per second.")
     steps: int = Field(20, ge=1, le=100, description="Sampling steps: time grows with them. fast 12, quality 50.")
-    cfg: float = Field(1.0, ge=0, le=30, allow_inf_nan=False, description="Guidance: 1 for a distilled model, else 6.")
+    cfg: float = Field(
+        1.0, ge=0, le=30, allow_inf_nan=False, description="Guidance: 1 for a distilled model, otherwise 6."
+    )
     shift: float = Field(7.0, ge=0, le=100, allow_inf_nan=False, description="Noise shift: 7 for 720p, 5 for 480p.")
     width: int | None = Field(
         None,
         ge=64,
         le=2048,
         multiple_of=SIDE_STEP,
-        description="The clip's width in pixels. Without height, that follows the image's shape.",
+        description="The clip's width in pixels. If height is omitted, it follows from the image's shape.",
     )
     height: int | None = Field(
-        None, ge=64, le=2048, multiple_of=SIDE_STEP, description="The clip's height in pixels, likewise."
+        None,
+        ge=64,
+        le=2048,
+        multiple_of=SIDE_STEP,
+        description="The clip's height in pixels. If width is omitted, it follows from the image's shape.",
     )
     resolution: Literal["480p", "720p"] | None = Field(
         None,
@@ -169,10 +175,10 @@ class Request(BaseModel):
     aspect_ratio: str | None = Field(
         None,
         pattern=r"^\s*[1-9]\d{0,3}\s*:\s*[1-9]\d{0,3}\s*$",
-        description="The shape to choose that size by, as 16:9.",
+        description="The shape to choose that size by, such as 16:9.",
     )
     fit: Literal["crop", "pad"] = Field(
-        "crop", description="An image of another shape than the clip is cropped, or padded with black bars."
+        "crop", description="Whether an image of another shape is cropped, or padded with black bars."
     )
     upscale: Literal["720p", "1080p"] | None = Field(
         None,
@@ -187,26 +193,28 @@ class Request(BaseModel):
     loras: tuple[Lora, ...] = Field(
         (),
         max_length=MAX_LORAS,
-        description="LoRAs of the endpoint, each on every diffusion model of the clip. A name alone will do.",
+        description="LoRAs of the endpoint, each applied to every diffusion model of the clip. A name alone is enough.",
     )
-    output: Literal["both", "frames", "video"] = Field("both", description="What the answer holds.")
+    output: Literal["both", "frames", "video"] = Field(
+        "both", description="Whether the answer has frames, the video, or both."
+    )
     frame_format: Literal["auto", "png", "jpeg", "webp"] = Field(
-        "auto", description="The frames' format. auto is JPEG, as good as the reply's limit allows."
+        "auto", description="The frames' format. auto is JPEG, at the best quality that fits the reply."
     )
     delivery: Literal["auto", "inline", "bucket", "volume"] = Field(
         "auto",
-        description="Where the files go: into the reply (inline), by URL from a bucket, or on the network volume. "
-        "auto: the bucket, if the job or the endpoint has one, else the reply.",
+        description="Where the files go: into the reply (inline), to a bucket, or to the network volume. auto: to the "
+        "bucket if the job or the endpoint has one, otherwise into the reply.",
     )
     workflow: dict[str, Any] | None = Field(
-        None, repr=False, description="Your own graph in ComfyUI's API format, run instead of the default one."
+        None, repr=False, description="Your own workflow in ComfyUI's API format, run instead of the default one."
     )
     comfy_org_api_key: str | None = Field(
         None,
         pattern=r"^\S+$",
         max_length=1000,
         repr=False,
-        description="Your key for ComfyUI's API nodes, where the endpoint allows them.",
+        description="Your key for ComfyUI's API nodes, if the endpoint allows them.",
     )
     images: tuple[InputImage, ...] = Field(
         (),
