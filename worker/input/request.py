@@ -128,8 +128,8 @@ class Request(BaseModel):
     preset: PresetName = Field(
         "balanced",
         description="Sets the model, and steps and size unless you give them. balanced: the 720p model, 20 steps. "
-        "fast: the step-distilled 480p model, 12 steps. fast_720p: the same, upscaled to 720p by a second model. quality: "
-        "the 720p model, 50 steps.",
+        "fast: the step-distilled 480p model, 12 steps. fast_720p: the same, upscaled to 720p. quality: the 720p model, "
+        "50 steps.",
     )
     negative_prompt: str = Field(
         "",
