@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from tests.model_files import MODELS, make_model
+from tests.model_files import MODELS, VAE, make_model
 from worker import config
 from worker.catalogue import CATALOGUE, MODEL_URLS
 from worker.errors import ModelError
@@ -246,9 +246,7 @@ def test_a_download_from_the_default_url_is_the_published_file_or_none(
     tmp_path: Path, environ: dict[str, str], server: Server
 ) -> None:
     places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
-    with pytest.raises(
-        ModelError, match=r"sigclip_vision_patch14_384.safetensors sent has the sha256 \w{64}, not 1fee501d"
-    ):
+    with pytest.raises(ModelError, match=r"sent has the sha256 \w{64}, not \w{64}"):
         bring_models({**places, "HF_ENDPOINT": server.url})
     assert not list((tmp_path / "volume").rglob("*.safetensors"))
 
