@@ -8,6 +8,7 @@ set -Eeuo pipefail
 BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${WORKER_PYTHON:=python3}" # a program | runs `worker.models` during the boot
 : "${COMFYUI_DIR:=/comfyui}"
+: "${COMFYUI_DATA:=/tmp/comfyui}"                    # a folder | where ComfyUI keeps its input, output and models if COMFYUI_DIR is not writable, as with `docker run --user` or a read-only root
 : "${COMFYUI_PYTHON:=$COMFYUI_DIR/.venv/bin/python}" # a program | ComfyUI's Python; the image sets it
 : "${COMFYUI_LISTEN:=127.0.0.1}"                     # an address | where ComfyUI listens; `0.0.0.0` opens its page and API to everyone who reaches the container: for debugging only
 : "${COMFYUI_PORT:=8188}"                            # a port | where ComfyUI listens
@@ -44,8 +45,19 @@ require() {
   [[ -f $COMFYUI_DIR/main.py ]] || die "no ComfyUI in COMFYUI_DIR=$COMFYUI_DIR: main.py is missing"
   [[ -x $COMFYUI_PYTHON ]] || die "COMFYUI_PYTHON=$COMFYUI_PYTHON cannot be run"
   for name in COMFYUI_LOG COMFYUI_STATE MODELS_STATE; do
-    { : >"${!name}"; } 2>/dev/null || die "$name=${!name} cannot be written"
+    { : >"${!name}"; } 2>/dev/null || die "$name=${!name} cannot be written: add a folder for it, as in docker run --tmpfs /tmp"
   done
+}
+
+# usage: choose_data; COMFYUI_DIR becomes the folder that ComfyUI writes to, COMFYUI_TREE is the one with its code
+choose_data() {
+  COMFYUI_TREE=$COMFYUI_DIR
+  [[ -w ${HOME:-/} ]] || export HOME=/tmp # for the caches of libraries
+  [[ ! -w $COMFYUI_DIR ]] || return 0
+  mkdir -p "$COMFYUI_DATA"/{input,output,user,models} 2>/dev/null || die "neither COMFYUI_DIR=$COMFYUI_DIR nor \
+COMFYUI_DATA=$COMFYUI_DATA can be written to: add a folder for it, as in docker run --tmpfs /tmp"
+  log "COMFYUI_DIR=$COMFYUI_DIR cannot be written to: ComfyUI's files are in $COMFYUI_DATA"
+  COMFYUI_DIR=$COMFYUI_DATA
 }
 
 # usage: require_numbers VARIABLE...; bash counts with them, and its own message names no variable
@@ -98,8 +110,8 @@ describe() {
     gpu="none: nvidia-smi does not answer"
   disk=$(df -h --output=avail,size "$COMFYUI_DIR" | awk 'NR == 2 { print $1 " free of " $2 }')
   memory=$(awk '/^MemAvailable/ { printf "%.0f GB available", $2 / 1e6 }' /proc/meminfo)
-  version=$(sed -n 's/^__version__ *= *"\(.*\)"/\1/p' "$COMFYUI_DIR/comfyui_version.py" 2>/dev/null) || version=unknown
-  log "worker ${WORKER_VERSION:-unknown} (${WORKER_COMMIT:-unknown}), ComfyUI $version in $COMFYUI_DIR"
+  version=$(sed -n 's/^__version__ *= *"\(.*\)"/\1/p' "$COMFYUI_TREE/comfyui_version.py" 2>/dev/null) || version=unknown
+  log "worker ${WORKER_VERSION:-unknown} (${WORKER_COMMIT:-unknown}), ComfyUI $version in $COMFYUI_TREE"
   log "GPU: $gpu"
   log "disk: $disk; memory: $memory; volume: ${VOLUME_DIR:-/runpod-volume}; boot timeout: $BOOT_TIMEOUT s"
 }
@@ -117,7 +129,7 @@ write_log() {
 
 # usage: list_model_folders; `NAME FOLDER` for each folder below models/ in which ComfyUI looks for a kind of model
 list_model_folders() {
-  (cd "$COMFYUI_DIR" && "$COMFYUI_PYTHON" -c '
+  (cd "$COMFYUI_TREE" && "$COMFYUI_PYTHON" -c '
 import os, folder_paths
 for name, (paths, _) in folder_paths.folder_names_and_paths.items():
     for path in paths:
@@ -126,11 +138,12 @@ for name, (paths, _) in folder_paths.folder_names_and_paths.items():
 
 # usage: name_model_paths; writes the volume's models folders where ComfyUI reads them
 name_model_paths() {
-  local volume=${VOLUME_DIR:-/runpod-volume} options=()
+  local volume=${VOLUME_DIR:-/runpod-volume} models=${MODELS_DIR:-$COMFYUI_DIR/models} options=()
   : >"$MODEL_PATHS"
-  [[ -d $volume ]] || return 0
+  [[ $models == "$COMFYUI_TREE/models" ]] || options+=(--models "$models")
+  [[ -d $volume || -n ${options[*]} ]] || return 0
   if [[ $VOLUME_CUSTOM_NODES == 1 ]]; then
-    options=(--custom-nodes)
+    options+=(--custom-nodes)
     log "ComfyUI loads the node packs of $volume/custom_nodes: they are programs"
   fi
   list_model_folders | "$WORKER_PYTHON" -m worker.models.paths "$volume" "${options[@]}" >"$MODEL_PATHS" ||
@@ -149,7 +162,10 @@ run_comfyui() {
   flags+=("${extra[@]}")
   [[ ! -s $MODEL_PATHS ]] || flags+=(--extra-model-paths-config "$MODEL_PATHS")
   drop_secrets
-  cd "$COMFYUI_DIR" || exit 1 # its caller switches set -e off
+  [[ $COMFYUI_DIR == "$COMFYUI_TREE" ]] || flags+=(--input-directory "$COMFYUI_DIR/input" --output-directory
+    "$COMFYUI_DIR/output" --temp-directory "$COMFYUI_DIR" --user-directory "$COMFYUI_DIR/user"
+    --database-url "sqlite:///$COMFYUI_DIR/user/comfyui.db")
+  cd "$COMFYUI_TREE" || exit 1 # its caller switches set -e off
   exec "$COMFYUI_PYTHON" -u main.py "${flags[@]}" > >(write_log) 2>&1
 }
 
@@ -274,6 +290,7 @@ main() {
   (($# > 0)) || OWNER=$PPID # what goes on when this script has ended: the shell that then becomes the handler
   if hold_boot_file; then
     require
+    choose_data
     set_timeouts
     write_boot_file
     (cd "$BUILDER_HOME" && start_all)

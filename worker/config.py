@@ -356,7 +356,7 @@ class Settings(Shared):
     comfyui_state: Path | None = setting(
         "COMFYUI_STATE",
         None,
-        "where `builder.sh` says why ComfyUI does not stay up: it has `/tmp/comfyui.state`",
+        "the file where `builder.sh` says why ComfyUI does not stay up; set by `builder.sh` to `/tmp/comfyui.state`",
         allowed="a file",
     )
     boot_timeout: float = setting(

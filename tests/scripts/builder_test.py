@@ -111,6 +111,29 @@ def test_node_packs_of_the_volume_are_loaded_only_where_that_is_set(
     assert nodes == ({"base_path": str(container.volume), "custom_nodes": "custom_nodes"} if loaded else None)
 
 
+def test_a_models_folder_elsewhere_reaches_comfyui_too(container: Container) -> None:
+    container.fill_volume()
+    elsewhere = container.comfyui.parent / "elsewhere"
+    container.start(MODELS_DIR=str(elsewhere))
+    wait_for(container.says("handler: .* 5 "))
+    wait_for(container.says(f"--extra-model-paths-config {container.model_paths}"))
+    assert json.loads(container.model_paths.read_text())[str(elsewhere)]["loras"] == "loras"
+
+
+def test_where_comfyuis_folder_cannot_be_written_to_its_files_are_elsewhere(container: Container) -> None:
+    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    container.fill_volume()
+    tree, data = container.comfyui, container.comfyui.parent / "data"
+    mount = f'mount --bind {tree} {tree} && mount -o remount,ro,bind {tree} && exec "$@"'
+    entry = ("unshare", "-m", "bash", "-c", mount, "start", BUILDER)
+    container.start_by(entry, MODELS_DIR=str(data / "models"), COMFYUI_DATA=str(data))
+    wait_for(container.says("handler: .* 5 "))
+    wait_for(container.says(f"--input-directory {data}/input --output-directory {data}/output "))
+    assert f"COMFYUI_DIR={tree} cannot be written to: ComfyUI's files are in {data}" in container.text
+    assert len(list(data.glob("models/*/*.safetensors"))) == 5
+
+
 def test_without_a_volume_comfyui_has_its_own_folders(container: Container) -> None:
     container.start()
     wait_for(container.comfyui_pid)

@@ -1,8 +1,8 @@
 """ComfyUI's extra model paths, so that it sees every models folder of the volume.
 
-`python -m worker.models.paths VOLUME [--custom-nodes]` writes the file for --extra-model-paths-config to its output;
-its input has a line `NAME FOLDER` for each folder below models/ in which ComfyUI looks for a kind of model. A module of
-its own, without the settings: ComfyUI's start waits for it.
+`python -m worker.models.paths VOLUME [--models FOLDER] [--custom-nodes]` writes the file for --extra-model-paths-config
+to its output; its input has a line `NAME FOLDER` for each folder below models/ in which ComfyUI looks for a kind of
+model. A module of its own, without the settings: ComfyUI's start waits for it.
 https://github.com/comfyanonymous/ComfyUI/blob/master/extra_model_paths.yaml.example
 """
 
@@ -18,12 +18,17 @@ Kinds = Mapping[str, set[str]]
 """By ComfyUI's name of a kind of model, the folders below a models folder that hold it."""
 
 
-def extra_paths(volume: Path, kinds: Kinds, custom_nodes: bool) -> dict[str, dict[str, str]]:
-    """The content of the file, by models folder; a folder that nobody has made yet may be named."""
+def extra_paths(
+    volume: Path, kinds: Kinds, custom_nodes: bool, models: Path | None = None
+) -> dict[str, dict[str, str]]:
+    """The content of the file, by models folder; a folder that nobody has made yet may be named.
+
+    models: one that is not ComfyUI's own, where the worker puts its models.
+    """
     config = {}
-    for folder in FOLDERS:
-        root = volume / folder
-        if not root.is_dir() and folder != FOLDERS[0]:  # where downloads go
+    where_downloads_go = volume / FOLDERS[0] if volume.is_dir() else None
+    for root in [*([models] if models else []), *(volume / folder for folder in FOLDERS)]:
+        if not root.is_dir() and root not in (models, where_downloads_go):
             continue
         known = {below for folders in kinds.values() for below in folders}
         own = {name: {name} for name in _folders(root) - known} if root.name == "models" else {}  # of node packs
@@ -52,10 +57,13 @@ def main() -> None:
     """Write the file to the output."""
     parser = argparse.ArgumentParser(prog="python -m worker.models.paths", description=__doc__.split("\n", 1)[0])
     parser.add_argument("volume", type=Path)
+    parser.add_argument("--models", type=Path, help="a models folder that is not ComfyUI's own")
     parser.add_argument("--custom-nodes", action="store_true", help="the node packs of the volume too")
     options = parser.parse_args()
     # JSON is YAML.
-    json.dump(extra_paths(options.volume, read_kinds(sys.stdin), options.custom_nodes), sys.stdout, indent=1)
+    json.dump(
+        extra_paths(options.volume, read_kinds(sys.stdin), options.custom_nodes, options.models), sys.stdout, indent=1
+    )
 
 
 if __name__ == "__main__":
