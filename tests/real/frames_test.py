@@ -77,7 +77,7 @@ def test_the_default_graphs_frames_are_those_of_a_comfyui_without_the_node(comfy
     wanted = small(width=64, height=64, num_frames=6, output="frames", frame_format="png")
     request = parse(wanted, config.read({}))
     nodes = fill(request, request.form(1, 1), image_name="", prefix="").nodes
-    plain = run(comfyui, {"workflow": nodes, "image": wanted["image"]})["outputs"][1:]
+    plain = run(comfyui, {"workflow": nodes, "image": wanted["image"]})["images"]
     fast, plain = (
         [opened(entry).tobytes() for entry in entries] for entries in (run(comfyui, wanted)["outputs"], plain)
     )
