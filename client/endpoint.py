@@ -93,7 +93,7 @@ def _json_object(response: requests.Response) -> Reply:
     try:
         reply = response.json()
     except requests.JSONDecodeError as error:
-        raise RunError(f"{response.url} answers something else than JSON: is this a RunPod endpoint?") from error
+        raise RunError(f"{response.url} did not answer with JSON: is this a RunPod endpoint?") from error
     if not isinstance(reply, dict):
         raise RunError(f"{response.url} answers JSON that is not an object: is this a RunPod endpoint?")
     return reply

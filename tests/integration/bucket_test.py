@@ -160,7 +160,7 @@ class TestRegion:
             def get(self, path: str, query: dict[str, list[str]]) -> tuple[int, bytes]:
                 return 200, b"<" * size
 
-        with serving(Other("us-east-1")) as store, pytest.raises(OutputFailed, match="serves something else"):
+        with serving(Other("us-east-1")) as store, pytest.raises(OutputFailed, match="which serves something else"):
             upload(store.url)
 
 

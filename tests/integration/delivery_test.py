@@ -234,13 +234,13 @@ class TestTheJobsOwnBucket:
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://169.254.169.254/clips", "https://[::1]/"])
 def test_a_jobs_bucket_at_a_private_address_is_refused_before_any_work(send: Send, address: str) -> None:
     own = {"accessId": KEY, "accessSecret": SECRET, "bucketName": "clips", "endpointUrl": address}
-    with pytest.raises(InvalidInput, match="does not send to"):
+    with pytest.raises(InvalidInput, match="must be a public address"):
         send({}, s3_config=own)
 
 
 @pytest.mark.parametrize("way", ["bucket", "volume"])
 def test_a_way_that_the_endpoint_lacks_is_refused_before_any_work(send: Send, way: str) -> None:
-    with pytest.raises(InvalidInput, match=f"delivery: is {way}, and there is none"):
+    with pytest.raises(InvalidInput, match=f"delivery: {way} is not available"):
         send({}, delivery=way)
 
 
@@ -285,7 +285,7 @@ class TestVolume:
         assert "the network volume failed: its files cannot be written: No space left" in failures(answer)[0]
 
     def test_a_read_only_volume_is_none(self, send: Send, tmp_path: Path) -> None:
-        with mounted(tmp_path / "volume", "ro"), pytest.raises(InvalidInput, match="is volume, and there is none"):
+        with mounted(tmp_path / "volume", "ro"), pytest.raises(InvalidInput, match="volume is not available"):
             send({"VOLUME_DIR": str(tmp_path / "volume")}, delivery="volume")
 
 

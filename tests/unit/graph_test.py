@@ -236,7 +236,7 @@ def test_a_picture_that_no_node_can_take_is_refused() -> None:
 
 def test_images_that_no_node_names_are_warned_of() -> None:
     graph = adapted(chain("a.png"), {"a.png": "job/a.png", "z.png": "job/z.png"})
-    assert graph.warnings == ("images: no node names 'z.png'",)
+    assert graph.warnings == ("images: no node uses 'z.png'",)
 
 
 def test_words_that_equal_an_images_name_stay_words() -> None:

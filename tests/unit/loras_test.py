@@ -32,9 +32,9 @@ def test_a_name_may_lack_its_folder_and_suffix_and_have_backslashes(name: str, f
 @pytest.mark.parametrize(
     ("name", "listed", "fault"),
     [
-        ("grain", LISTED, r"could be film/grain.safetensors or new/grain.pt: send its folder too"),
+        ("grain", LISTED, r"is ambiguous: film/grain.safetensors or new/grain.pt: send its folder too"),
         ("film", LISTED, r"this endpoint has no LoRA 'film'; it has film/grain.safetensors, "),
-        ("film", [], r"this endpoint has no LoRA 'film', nor any other: its operator puts them in models/loras"),
+        ("film", [], r"this endpoint has no LoRA 'film', nor any other: the operator adds them in models/loras"),
         ("film", [f"{n}.pt" for n in range(50)], r"19.pt and 30 more$"),
     ],
 )

@@ -157,7 +157,7 @@ def test_with_output_frames_the_video_stays_behind() -> None:
 def test_with_output_frames_the_video_replaces_frames_that_cannot_fit() -> None:
     reply = send([video(), *frames(12)], output="frames", limit=3000)
     assert told(reply, "type") == ["video"]
-    assert "in their place" in reply["warnings"][-1]
+    assert "sent instead" in reply["warnings"][-1]
 
 
 def test_with_output_video_frames_are_never_sent() -> None:

@@ -343,7 +343,7 @@ def test_a_name_near_to_a_field_is_refused_with_that_hint(name: str, meant: str)
 
 def test_a_name_like_no_field_is_a_warning_where_the_request_is_complete() -> None:
     assert parse({**LEAST, "priority": 1, "sampler": "euler"}, SETTINGS).warnings == (
-        "priority, sampler: unknown, ignored",
+        "priority, sampler: unknown, so ignored",
     )
     assert refused({"priority": 1})["priority"] == "unknown field"
 
@@ -466,7 +466,7 @@ def test_no_input_whatever_yields_anything_but_a_request_or_an_invalid_input(job
         ({"lora_pairs": [{"high": "a", "low": "b"}]}, "lora_pairs: entry 1 has a high and a low LoRA that differ"),
         ({"lora_pairs": [{"name": "a"}]}, "lora_pairs: entry 1 has neither high nor low"),
         ({"lora_pairs": ["a"]}, "lora_pairs: must be a list of objects"),
-        ({"lora_pairs": [{"high": "a"}], "loras": ["b"]}, "lora_pairs: means loras, which says otherwise"),
+        ({"lora_pairs": [{"high": "a"}], "loras": ["b"]}, "lora_pairs: conflicts with loras, which it means here"),
         ({"lora": ["a"]}, "lora: unknown field, did you mean loras?"),
     ],
 )

@@ -194,7 +194,7 @@ class ComfyUI:
         try:
             return understand(response.json())
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ComfyUIUnavailable(f"ComfyUI's answer to {method} {path} is not ComfyUI's") from error
+            raise ComfyUIUnavailable(f"the answer to {method} {path} is not from ComfyUI") from error
 
     def _request(
         self, method: str, path: str, allow: int = 200, read: float = READ_TIMEOUT, **options: Any

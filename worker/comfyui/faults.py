@@ -37,7 +37,7 @@ def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
         parts = (error.get("message"), error.get("details")) if isinstance(error, dict) else (error,)
         text = " ".join(str(part) for part in parts if part) or "it does not say why"
     text = "; ".join((text, *graph.warnings))  # an image that is not there may have been sent under another name
-    return WorkflowRejected(f"ComfyUI refuses the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
+    return WorkflowRejected(f"ComfyUI rejected the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
 
 
 def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
@@ -90,7 +90,7 @@ def read_last_lines(path: Path, start: int = 0) -> list[str]:
 
 def interruption(prompt_id: str) -> WorkerError:
     """The prompt was interrupted, and not by this worker."""
-    return ExecutionFailed("the prompt was interrupted on ComfyUI by somebody else", prompt_id=prompt_id)
+    return ExecutionFailed("the prompt was interrupted in ComfyUI by another client", prompt_id=prompt_id)
 
 
 def name_node(node_id: str, graph: Graph) -> str:

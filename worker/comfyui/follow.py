@@ -219,7 +219,7 @@ class _Watch:
         self._pending = place.pending
         self._idle_since = (self._idle_since or time.monotonic()) if place.pending and place.idle else None
         if self._idle_since and time.monotonic() - self._idle_since > IDLE:
-            raise Hung("ComfyUI takes no prompt from its queue any more; send the job again")
+            raise Hung("ComfyUI no longer takes prompts from its queue; send the job again")
         if self._pending:
             self._moved = time.monotonic()  # waiting behind another prompt is not a stall
         return place.somewhere
@@ -227,9 +227,9 @@ class _Watch:
     def _bear(self, error: ComfyUIUnavailable) -> None:
         silence = time.monotonic() - self._answered
         if isinstance(error, Refused) and silence > DEATH:
-            raise ComfyUIUnavailable(f"ComfyUI died while it had the job: {error.message}; send it again") from error
+            raise ComfyUIUnavailable(f"ComfyUI died during the job: {error.message}; send it again") from error
         if silence > PATIENCE:
-            raise Hung(f"ComfyUI hung while it had the job: {error.message}; send it again") from error
+            raise Hung(f"ComfyUI hung during the job: {error.message}; send it again") from error
 
     def check_limits(self) -> None:
         """Raise when the job is cancelled, its deadline has passed, or nothing moves."""

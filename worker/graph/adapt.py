@@ -158,8 +158,8 @@ def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name:
             node["inputs"]["image"] = image_name
             loaders += 1
     if image_name and not loaders:
-        raise WorkflowRejected("workflow: no LoadImage node is left to take the image; add one, or leave image out")
-    return [f"images: no node names {name!r}" for name in sorted(unused)]
+        raise WorkflowRejected("workflow: no LoadImage node is left for the image; add one, or omit image")
+    return [f"images: no node uses {name!r}" for name in sorted(unused)]
 
 
 def _is_file(node: dict[str, Any], name: str, value: object) -> bool:

@@ -37,7 +37,7 @@ def of_fields(error: ValidationError, schemas: Mapping[str, Any], rules: Mapping
         name = ".".join(part for part in item["loc"] if isinstance(part, str))
         faults[cut(path.removeprefix(".") or "input")] = _fault(item["type"], name, item["input"], schemas, rules)
     if len(errors) > MAX_FAULTS:
-        faults["input"] = f"has {len(errors) - MAX_FAULTS} more faults"
+        faults["input"] = f"has {len(errors) - MAX_FAULTS} more errors"
     return faults
 
 
@@ -59,7 +59,7 @@ def rule(schema: Mapping[str, Any], value: object = None) -> str:
     """What a number or a choice must be, by its JSON schema; for a number off its step, also the nearest right ones."""
     schema = {**schema, **schema.get("anyOf", [{}])[0]}
     if "const" in schema:
-        return f"{schema['const']} or left out"
+        return f"{schema['const']} or omitted"
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     low, high, step = schema["minimum"], schema["maximum"], schema.get("multipleOf")

@@ -25,7 +25,7 @@ def check(form: Form, memory: int, limits: Sequence[tuple[float, float]]) -> Non
         ways.append(f"width {size[0]} and height {size[1]}")
     fault = (
         f"{num_frames} frames of {width}x{height} are {megapixels:.0f} megapixels; on its GPU of {memory / GB:.0f} GB "
-        f"this worker takes {allowed[-1]:g} (CLIP_LIMITS): {' or '.join(ways) or 'fewer, smaller frames'}"
+        f"this worker allows {allowed[-1]:g} (CLIP_LIMITS): {' or '.join(ways) or 'fewer, smaller frames'}"
     )
     raise InvalidInput(f"num_frames: {fault}", fields={"num_frames": fault})
 

@@ -109,8 +109,8 @@ def _plain(name: str) -> PurePosixPath:
 
 def _explain(name: str, matches: Sequence[str], listed: Sequence[str]) -> str:
     if matches:
-        return f"could be {' or '.join(map(cut, matches[:SHOWN]))}: send its folder too"
+        return f"is ambiguous: {' or '.join(map(cut, matches[:SHOWN]))}: send its folder too"
     if not listed:
-        return f"this endpoint has no LoRA {cut(name)!r}, nor any other: its operator puts them in models/loras"
+        return f"this endpoint has no LoRA {cut(name)!r}, nor any other: the operator adds them in models/loras"
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return f"this endpoint has no LoRA {cut(name)!r}; it has {', '.join(map(cut, listed[:SHOWN]))}{more}"

@@ -130,7 +130,7 @@ def _is_node(value: object) -> bool:
 def _take(result: Understood, name: str, values: Mapping[str, Any]) -> None:
     for own, value in values.items():
         if own in result.fields and result.fields[own] is not None and result.fields[own] != value:
-            result.faults[name] = f"means {own}, which says otherwise: send one of the two"
+            result.faults[name] = f"conflicts with {own}, which it means here: send one of the two"
             continue
         result.fields[own] = value
     shown = " ".join(own if own in UNSHOWN else f"{own} {show(value).strip(chr(39))}" for own, value in values.items())

@@ -128,8 +128,8 @@ class Request(BaseModel):
     preset: PresetName = Field(
         "balanced",
         description="Sets the model, and steps and size unless you give them. balanced: the 720p model, 20 steps. "
-        "fast: the step-distilled 480p model, 12 steps. fast_720p: the same, upscaled to 720p. quality: the 720p model, "
-        "50 steps.",
+        "fast: the step-distilled 480p model, 12 steps. fast_720p: the same, upscaled to 720p. quality: the 720p "
+        "model, 50 steps.",
     )
     negative_prompt: str = Field(
         "",
@@ -326,8 +326,8 @@ class Request(BaseModel):
         if self.width or self.height or self.aspect_ratio:
             ways.insert(0, "without width, height and aspect_ratio the size that keeps most of it is used")
         return (
-            f"the picture is {image_width}x{image_height} and the clip {width}x{height}: "
-            f"the centre crop loses {lost:.0%} of the picture; {', '.join(ways)}",
+            f"the image is {image_width}x{image_height} and the clip {width}x{height}: "
+            f"the center crop removes {lost:.0%} of the image; {', '.join(ways)}",
         )
 
 
@@ -360,7 +360,7 @@ def parse(job_input: object, settings: Settings) -> Request:
     if "workflow" in given:
         given["workflow"] = names.unwrap_workflow(given["workflow"])
         if ignored := [name for name in DEFAULT_GRAPH_ONLY if given.pop(name, None) is not None]:
-            warnings.append(f"{', '.join(ignored)}: no effect with workflow; set such values in the workflow's nodes")
+            warnings.append(f"{', '.join(ignored)}: no effect with workflow: set these values in the workflow's nodes")
     understood = names.translate(given, Request.model_fields["fps"].default)
     fields = understood.fields if "workflow" in given else _with_preset(understood.fields, settings.default_preset)
     hints, unknown = names.find_unknown(fields.keys() - Request.model_fields.keys(), Request.model_fields.keys())
@@ -369,7 +369,7 @@ def parse(job_input: object, settings: Settings) -> Request:
         found["comfy_org_api_key"] = "cannot be used: this endpoint runs no API nodes (its operator sets API_NODES=1)"
     fields = {name: value for name, value in fields.items() if name in Request.model_fields}
     fields.setdefault("num_frames", min(Request.model_fields["num_frames"].default, settings.max_frames))
-    warnings += [f"{', '.join(unknown)}: unknown, ignored"] if unknown else []
+    warnings += [f"{', '.join(unknown)}: unknown, so ignored"] if unknown else []
     context = {"max_frames": settings.max_frames, "warnings": tuple(warnings), "became": understood.became}
     try:
         request = Request.model_validate(fields, context=context)
@@ -412,7 +412,7 @@ def _find_faults(given: dict[str, Any]) -> dict[str, str]:
     if "workflow" in given:
         return found
     if "images" in given:
-        found["images"] = "is for workflow only: send the start picture as image"
+        found["images"] = "only works with workflow: send the start image as image"
     sides = [name for name in ("width", "height") if name in given]
     for name in ("resolution", "aspect_ratio"):
         if name in given and sides:

@@ -82,6 +82,6 @@ def _resolve(endpoint: str, check: Callable[[], None]) -> tuple[str, ...]:
         thread.join(TICK)
         check()
     if not found:
-        fault = "is an address that does not resolve, or that this worker does not send to"
+        fault = "must be a public address that resolves"
         raise faults.invalid_input({"s3Config.endpointUrl": fault})
     return found[0]

@@ -108,13 +108,15 @@ def _fetch(url: str, field: str, limit: float, seconds: float, check: Callable[[
         if overdue := download.is_alive():
             download.stop()
     if overdue:
-        raise rejected(field, f"takes longer than {seconds:g} s to download; send it as base64 or host it nearer")
+        raise rejected(
+            field, f"takes longer than {seconds:g} s to download; send it as base64 or host it on a faster server"
+        )
     if download.data is not None:
         return download.data
     if isinstance(download.fault, ImageRejected):
         raise download.fault
     log.warning("%s: %s not fetched: %s", field, without_secrets(url), without_secrets(str(download.fault)))
-    fault = "cannot be fetched from that address; it must be public and answer, or send the file as base64"
+    fault = "cannot be fetched from that address; use a public URL that responds, or send the file as base64"
     raise rejected(field, fault) from None  # requests' errors name the whole URL
 
 
@@ -150,7 +152,7 @@ class _Download(threading.Thread):
             self._response = response
             if not response.ok:
                 status = response.status_code
-                raise rejected(self._field, f"cannot be fetched: its server answers HTTP {status}; check the URL")
+                raise rejected(self._field, f"cannot be fetched: its server returned HTTP {status}; check the URL")
             return b"" if self._stopped else self._read_body(response)
 
     def _read_body(self, response: Any) -> bytes:

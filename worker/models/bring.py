@@ -81,7 +81,7 @@ def _put(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> None:
     need, room = sum(item.source.stat().st_size for item in copies), transfer.room(settings.target)
     if settings.mode == "LINK" or (settings.mode == "AUTO" and need > room):
         transfer.link(list(copies))
-        log.info("linked %d models, %.2f GB; room for a copy: %.2f GB", len(copies), need / 1e9, room / 1e9)
+        log.info("linked %d models, %.2f GB; space for a copy: %.2f GB", len(copies), need / 1e9, room / 1e9)
         return
     if need > room:
         raise ModelError(

@@ -72,7 +72,7 @@ def _choose_place(model: ModelFile, search: volume.Search, settings: ModelSettin
         log.warning("%s cannot be written to: the next worker will download %s again", settings.volume, model.name)
         return settings.target / model.path
     if shutil.disk_usage(settings.volume).free < (model.size or 0):
-        log.warning("%s has no room for %s", settings.volume, model.name)
+        log.warning("%s has no space for %s", settings.volume, model.name)
         return settings.target / model.path
     return next(iter(search.faults), volume.place(model, settings.volume))
 
@@ -83,7 +83,7 @@ def _fetch(model: ModelFile, target: Path, settings: ModelSettings) -> Path:
     local = settings.target / model.path
     if target == local and transfer.room(settings.target) < (model.size or 0):
         raise ModelError(
-            f"{settings.target} has no room for {model.name}: give the container a larger disk or a volume"
+            f"{settings.target} has no space for {model.name}: give the container a larger disk or a volume"
         )
     log.info("downloading %s to %s", model.name, target.parent)
     try:

@@ -24,8 +24,8 @@ WAYS = ("bucket", "inline", "volume")
 _FOLDER = "outputs"  # on the volume
 _TOLD = {"bucket": "the bucket", "inline": "the reply", "volume": "the network volume"}
 _MISSING = {
-    "bucket": f"there is none: send s3Config beside input, or set {', '.join(BUCKET_KEYS)} on the endpoint",
-    "volume": "there is none that this worker can write to: attach a network volume to the endpoint",
+    "bucket": f"send s3Config beside input, or set {', '.join(BUCKET_KEYS)} on the endpoint",
+    "volume": "this worker can write to none: attach a network volume to the endpoint",
 }
 
 
@@ -59,7 +59,7 @@ class Delivery:
         usable = {"bucket": self._bucket is not None, "inline": True, "volume": storage.is_writable(settings.volume)}
         first = request.delivery if request.delivery != "auto" else next(way for way in WAYS if usable[way])
         if not usable[first]:
-            raise faults.invalid_input({"delivery": f"is {first}, and {_MISSING[first]}"})
+            raise faults.invalid_input({"delivery": f"{first} is not available: {_MISSING[first]}"})
         self.ways = (first, *(way for way in WAYS if way != first and usable[way]))
 
     def send(self, files: Sequence[OutputFile], answer: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Delivery:
             raise
         except Exception as error:
             log.error("delivery by %s: %s", way, logs.brief(error))
-            raise OutputFailed(f"a fault of the worker's own: {type(error).__name__}") from error
+            raise OutputFailed(f"an internal error: {type(error).__name__}") from error
 
     def _send(self, way: str, files: Sequence[OutputFile], answer: dict[str, Any]) -> dict[str, Any]:
         if way == "inline":

@@ -98,7 +98,7 @@ def refer(
     elif sent and sent[0].kind == "video" and placed[0][1].url:
         reply["video_url"] = placed[0][1].url
     if (size := len(json.dumps({"output": reply}, ensure_ascii=False).encode())) > terms.limit:
-        raise OutputFailed(f"the list of {len(sent)} files has {_mb(size)}, and the reply may have {_mb(terms.limit)}")
+        raise OutputFailed(f"the list of {len(sent)} files has {_mb(size)}, and the limit is {_mb(terms.limit)}")
     return reply
 
 
@@ -125,14 +125,14 @@ def _choose(files: list[OutputFile], output: str) -> Iterator[tuple[list[OutputF
             yield others, ""
     elif output == "both" and videos and rest:
         yield files, ""
-        yield videos, f"the {len(rest)} images do not fit the reply, at no quality; only the video is sent"
+        yield videos, f"the {len(rest)} images do not fit the reply at any quality; only the video is sent"
         yield rest, "the video does not fit the reply; only the images are sent"
     else:
         if rest:
             yield rest, ""
         if videos:
-            why = f"the {len(rest)} images do not fit the reply, at no quality" if rest else "no images were saved"
-            yield videos, "" if output == "both" else f"{why}; the video is sent in their place"
+            why = f"the {len(rest)} images do not fit the reply at any quality" if rest else "no images were saved"
+            yield videos, "" if output == "both" else f"{why}; the video is sent instead"
 
 
 def _fit(files: list[OutputFile], answer: dict[str, Any], loss: str, terms: Terms) -> dict[str, Any] | None:

@@ -150,7 +150,7 @@ class _Transfer:
         """Return once all are done; raises what the first failed one met."""
         while pending := self._pending(futures):
             if cancelled.is_set():
-                raise OutputFailed("the upload was given up: the job is cancelled")
+                raise OutputFailed("the upload was stopped: the job was canceled")
             if time.monotonic() > self._end:
                 log.warning("upload given up: %d of %d requests left", pending, len(futures))
                 raise self._too_slow()
@@ -199,10 +199,10 @@ class _Transfer:
             if refusal.region and refusal.region != region_of(self._bucket):
                 raise
             raise OutputFailed(
-                f"what it stores cannot be read at its URL: {_reason(refusal, self._bucket)}"
+                f"the stored file cannot be read at its URL: {_reason(refusal, self._bucket)}"
             ) from refusal
         if served != item.data[:1]:
-            raise OutputFailed("what it stores cannot be read at its URL: that serves something else")
+            raise OutputFailed("the stored file cannot be read at its URL, which serves something else")
 
 
 class _Body(BytesIO):
