@@ -35,10 +35,7 @@ export function byId(id) {
 let last = 0;
 
 /** An id that no other element of the page has. */
-export function freshId(word) {
-  last += 1;
-  return `${word}-${last}`;
-}
+export const freshId = (word) => `${word}-${(last += 1)}`;
 
 /** Save a blob as a file. */
 export function save(blob, name) {

@@ -53,11 +53,7 @@ export class Endpoint {
 }
 
 /** The endpoint of this server. */
-export function here() {
-  return new Endpoint("", `${location.origin}/v2`, "local", true);
-}
+export const here = () => new Endpoint("", `${location.origin}/v2`, "local", true);
 
 /** A deployed endpoint: its calls go through this server, which keeps neither key nor answer. @param {() => string} key */
-export function deployed(id, key) {
-  return new Endpoint(`/remote/${encodeURIComponent(id)}`, "https://api.runpod.ai/v2", id, false, key);
-}
+export const deployed = (id, key) => new Endpoint(`/remote/${encodeURIComponent(id)}`, "https://api.runpod.ai/v2", id, false, key);

@@ -118,7 +118,7 @@ export class Form {
     const control = (name) => this.more.find((one) => one.name === name);
     for (const name of ["steps", "cfg", "shift"]) if (control(name) && chosen[name] !== undefined) control(name).input.placeholder = chosen[name];
     this.shape.follow(chosen.resolution);
-    this.shape.describe(image, (control("fit")?.input.value ?? "crop") === "crop");
+    this.shape.describe(image, (control("fit")?.input.value ?? "crop") === "crop", control("upscale")?.input.value || chosen.upscale?.to);
     this.preset.compare((resolution) => this.shape.sizeFor(image, resolution), frames);
     const rate = Number(control("fps")?.input.value || control("fps")?.field.default);
     const seconds = frames > 0 && rate > 0 ? `${(frames / rate).toFixed(1)} s` : "";

@@ -2,7 +2,8 @@
 
 import { filesOf, release, withoutData } from "./files.js";
 
-const POLL = 1000;
+/** Milliseconds between two looks: short ones first, as a preview takes seconds and a clip minutes. */
+const POLL = [250, 1000];
 const LOST = "The endpoint no longer has this job: it restarted, or the result expired. Rerun it to get a new clip.";
 const EMPTY = "The job completed without a result: it was larger than RunPod's limit.";
 
@@ -122,7 +123,7 @@ export class Job extends EventTarget {
   #sleep() {
     return new Promise((resolve) => {
       this.wake = resolve;
-      setTimeout(resolve, POLL);
+      setTimeout(resolve, Math.min(Math.max(POLL[0], 100 * this.elapsed), POLL[1]));
     });
   }
 }

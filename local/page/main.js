@@ -83,11 +83,8 @@ async function send(form, stage, endpoint, inputs, image) {
   return jobs.length ? stage.open(jobs) : [];
 }
 
-/** 53 random bits, as JavaScript's numbers hold them. */
-function randomSeed() {
-  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
-  return (high & 0x1fffff) * 2 ** 32 + low;
-}
+/** Up to 53 random bits, as JavaScript's numbers hold them. */
+const randomSeed = () => Math.floor(Math.random() * 2 ** 53);
 
 start().catch((failed) => {
   byId("summary").textContent = failed.message === NO_SCHEMA ? NO_SCHEMA : "The server does not answer. Reload this page once it runs.";

@@ -7,9 +7,9 @@ import { humanise } from "./words.js";
 
 const QUALITY = {
   fast: "For drafts: a faster model, with less detail.",
-  fast_720p: "Fast, and a second model makes it 720p: the cheapest 720p whose steps are its authors' own.",
-  balanced: "More detail, at fewer steps than its authors require.",
-  quality: "Best: the number of steps that its authors require.",
+  fast_720p: "Fast, then upscaled: 720p at the least work.",
+  balanced: "More detail, with fewer steps than recommended.",
+  quality: "Best: the number of steps that its authors recommend.",
 };
 
 export class PresetPart {
@@ -21,9 +21,10 @@ export class PresetPart {
     this.times = new Map();
     const steps = (name) => this.presets[name]?.steps ?? 0;
     for (const name of [...field.choices].sort((one, other) => steps(one) - steps(other))) {
-      const about = [this.presets[name]?.upscale?.to ?? this.presets[name]?.resolution, steps(name) && `${steps(name)} steps`].filter(Boolean).join(", ");
-      this.times.set(name, element("small"));
-      byId("presets").append(radio("preset", name, element("span", {}, element("b", {}, humanise(name)), element("small", {}, about), this.times.get(name))));
+      const { resolution, upscale } = this.presets[name] ?? {}, all = [steps(name), upscale?.steps].filter(Boolean).join(" + ");
+      const about = [upscale?.to ?? resolution, all && `${all} steps`].filter(Boolean).join(", "), time = element("small");
+      this.times.set(name, time);
+      byId("presets").append(radio("preset", name, element("span", {}, element("b", {}, humanise(name)), time, element("small", {}, about))));
     }
     byId("preset-part").addEventListener("change", changed);
     this.load();
@@ -45,8 +46,8 @@ export class PresetPart {
   /** Say what each costs, in times of the default's. @param {(resolution: string) => [number, number]} sizeOf */
   compare(sizeOf, frames) {
     byId("preset-note").textContent = QUALITY[this.value] ?? this.field.description;
-    const part = (steps, resolution) => steps * stepCost(sizeOf(resolution), frames);
-    const cost = ({ steps, resolution, upscale }) => part(steps, resolution) + (upscale ? part(upscale.steps, upscale.to) : 0), base = this.presets[this.field.default];
+    const part = (steps, resolution) => steps * stepCost(sizeOf(resolution), frames), base = this.presets[this.field.default];
+    const cost = ({ steps, resolution, upscale }) => part(steps, resolution) + (upscale ? part(upscale.steps, upscale.to) : 0);
     for (const [name, node] of base && frames > 0 ? this.times : []) node.textContent = inTimes(cost(this.presets[name]) / cost(base));
   }
 
@@ -60,6 +61,6 @@ export class PresetPart {
 
 /** How long it takes beside the default: by its arithmetic, which is what a GPU is busy with. */
 function inTimes(ratio) {
-  if (ratio > 1.05) return `${ratio.toFixed(1)}× the time`;
-  return ratio < 0.95 ? `1/${Math.round(1 / ratio)} the time` : "the default";
+  if (ratio > 1.05) return `${ratio.toFixed(1)}× time`;
+  return ratio < 0.95 ? `1/${Math.round(1 / ratio)} time` : "default";
 }

@@ -4,6 +4,8 @@ import { fromBase64 } from "./files.js";
 import { toBase64 } from "./image.js";
 
 const JOBS = "jobs", IMAGE = "image-of-";
+/** Characters of images, the latest first: browsers keep some five million in all. */
+const ROOM = 4_000_000;
 
 /** @param {import("./job.js").Job[]} jobs  all of them */
 export async function keep(jobs) {
@@ -13,24 +15,29 @@ export async function keep(jobs) {
     const about = image && { key: image.key, name: image.name, type: image.blob.type, width: image.width, height: image.height };
     return { id, number, take, endpoint: endpoint.local ? null : endpoint.id, input, sent, image: about };
   });
-  for (const key of Object.keys(sessionStorage)) if (key.startsWith(IMAGE) && !images.has(key)) sessionStorage.removeItem(key);
+  let room = ROOM;
+  const kept = new Map();
+  for (const [key, image] of [...images].reverse()) if ((room -= (await toBase64(image)).length) > 0) kept.set(key, await toBase64(image));
   try {
-    sessionStorage.setItem(JOBS, JSON.stringify(records));
-    for (const [key, image] of images) if (!sessionStorage.getItem(key)) sessionStorage.setItem(key, await toBase64(image));
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith(IMAGE) && !kept.has(key)) sessionStorage.removeItem(key);
+    for (const [key, data] of [[JOBS, JSON.stringify(records)], ...kept]) sessionStorage.setItem(key, data);
   } catch {
-    // Full: such an image is not there after a reload, and the page then asks for it.
+    // Less room than that, or none where storage is switched off.
   }
 }
 
-/** What `keep` has kept: jobs as their constructor takes them, with the endpoint's id. */
+/** What `keep` has kept: jobs as their constructor takes them, with the endpoint's id. An image may be missing. */
 export function recall() {
   const images = new Map();
-  return JSON.parse(sessionStorage.getItem(JOBS) ?? "[]").map((record) => ({ ...record, image: record.image && imageOf(record.image, images) }));
+  try {
+    return JSON.parse(sessionStorage.getItem(JOBS) ?? "[]").map((record) => ({ ...record, image: record.image && imageOf(record.image, images) }));
+  } catch {
+    return [];
+  }
 }
 
 function imageOf({ key, type, ...about }, images) {
   const data = sessionStorage.getItem(key);
-  if (!data) return null;
-  if (!images.has(key)) images.set(key, { ...about, key, note: "", blob: fromBase64(data, type), data: Promise.resolve(data) });
-  return images.get(key);
+  if (data && !images.has(key)) images.set(key, { ...about, key, note: "", blob: fromBase64(data, type), data: Promise.resolve(data) });
+  return images.get(key) ?? null;
 }

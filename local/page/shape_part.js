@@ -2,7 +2,7 @@
 
 import { byId, radio } from "./dom.js";
 import { Control } from "./fields.js";
-import { lostByCrop, nearestSize } from "./size.js";
+import { larger, lostByCrop, nearestSize } from "./size.js";
 
 const OWN = "own";
 /** Reckoned with until there is an image. */
@@ -60,13 +60,14 @@ export class ShapePart {
     return resolution === OWN ? this.sides.map((control) => Number(control.input.value)) : nearestSize(this.trained[resolution], width, height);
   }
 
-  /** Say what becomes of the image. @param {{width: number, height: number} | null} image */
-  describe(image, cropped) {
+  /** Say what becomes of the image. @param {string} upscale  to "720p", "1080p"; empty: it is not */
+  describe(image, cropped, upscale) {
     const size = this.sizeFor(image), [width, height] = size, known = image?.width && width > 0 && height > 0;
     if (this.#choice !== OWN) this.last = size;
     const lost = known && cropped ? Math.round(100 * lostByCrop(image.width, image.height, width, height)) : 0;
     const unknown = this.#choice === OWN ? "" : "in your image's shape";
-    byId("shape").textContent = known ? `${width} × ${height}${lost ? `, crops ${lost}%` : ""}` : unknown;
+    const made = upscale ? larger(size, this.#choice !== OWN && this.trained[upscale]) : size;
+    byId("shape").textContent = known ? `${made.join(" × ")}${lost ? `, crops ${lost}%` : ""}` : unknown;
   }
 
   #reveal() {

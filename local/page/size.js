@@ -10,6 +10,9 @@ export function nearestSize(trained, width, height) {
   return sizes.reduce((best, size) => (distance(size) < distance(best) ? size : best));
 }
 
+/** An upscaled clip's size: of its resolution's `trained` sizes, or half as large again. */
+export const larger = (size, trained) => (trained ? nearestSize(trained, ...size) : size.map((side) => Math.trunc(1.5 * side)));
+
 /** The share of an image that a center crop to the clip's shape loses. */
 export function lostByCrop(width, height, clipWidth, clipHeight) {
   const ratio = (width * clipHeight) / (height * clipWidth);

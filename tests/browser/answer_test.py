@@ -198,22 +198,21 @@ def test_a_field_that_the_schema_gains_is_offered_and_sent(visit: Callable[..., 
     assert set(again) == {"image", "prompt", "preset", "num_frames", "steps", "resolution"}
 
 
-def test_the_size_shown_is_the_size_that_the_worker_takes(unserved: Endpoint, visit: Callable[..., Person]) -> None:
+def test_the_size_shown_is_the_size_that_the_worker_makes(unserved: Endpoint, visit: Callable[..., Person]) -> None:
     person = visit(unserved.url)
     sides = (17, 480, 683, 720, 1024, 1999)
     images = [(resolution, width, height) for resolution in TRAINED_SIZES for width in sides for height in sides]
     script = """async ([images, trained]) => {
-        const {nearestSize} = await import('/page/size.js');
-        return images.map(([resolution, width, height]) => nearestSize(trained[resolution], width, height));
+        const {larger, nearestSize} = await import('/page/size.js');
+        const sizes = images.map(([resolution, width, height]) => nearestSize(trained[resolution], width, height));
+        const next = {'480p': trained['720p']};
+        return sizes.map((size, place) => [size, larger(size, next[images[place][0]])]);
     }"""
     found = person.ask(script, images, SHOWN["schemas"]["Request"]["properties"]["resolution"]["x-sizes"])
-    for (resolution, width, height), size in zip(images, found, strict=True):
-        assert (
-            tuple(size)
-            == parse({"image": "x", "prompt": "x", "resolution": resolution}, config.read({}))
-            .form(width, height)
-            .sampled
-        )
+    for (resolution, width, height), (size, upscaled) in zip(images, found, strict=True):
+        upscale = {"480p": {"preset": "fast_720p"}, "720p": {"upscale": "1080p"}}[resolution]
+        form = parse({"image": "x", "resolution": resolution, **upscale}, config.read({})).form(width, height)
+        assert (tuple(size), tuple(upscaled)) == (form.sampled, form.size)
 
 
 def test_the_reference_lists_every_call_and_field_and_its_example_runs(

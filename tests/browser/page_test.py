@@ -245,6 +245,13 @@ def test_jobs_survive_a_reload_are_cancelled_after_it_and_made_again(person: Per
     expect(third.node.get_by_role("row", name="Seed")).to_contain_text("5")
 
 
+def test_the_page_works_where_the_browser_stores_nothing(person: Person) -> None:
+    refuse = "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('no'); }})"
+    person.page.add_init_script(refuse)
+    person.page.reload()
+    person.arrived().make().expect_state("Done")
+
+
 def test_an_image_that_no_request_could_carry_is_made_smaller_and_the_page_says_so(
     person: Person, tmp_path: Path
 ) -> None:
@@ -271,7 +278,7 @@ def test_an_image_that_no_request_could_carry_is_made_smaller_and_the_page_says_
 
 def test_the_preset_brings_its_size_until_one_is_chosen_and_the_length_its_frames(person: Person) -> None:
     chosen = person.page.locator('[name="resolution"]:checked')
-    person.page.get_by_role("radio", name="Fast").check()
+    person.page.locator("#preset-fast").check()
     expect(chosen).to_have_value("480p")
     person.page.get_by_role("radio", name="Quality").check()
     expect(chosen).to_have_value("720p")

@@ -73,7 +73,7 @@ def test_a_screen_reader_hears_each_change_and_each_quarter_and_no_more(person: 
         const news = document.getElementById('news');
         new MutationObserver(() => heard.push(news.textContent)).observe(news, {childList: true});
     }""")
-    person.make(steps=100).expect_state("Done")
+    person.make(steps=60).expect_state("Done")
     expect(person.page.locator("#news")).to_have_text("Clip 1 is done")
     heard = person.page.evaluate("heard")
     assert heard[0] == "Clip 1 sent"
