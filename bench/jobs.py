@@ -44,13 +44,13 @@ class Jobs:
         """Job `number`, whose prompt, picture and seed no other has; nothing of it is left in ComfyUI's folders."""
         given = {"prompt": f"the rocket lifts off, take {number}", "seed": number, **self._fields, **fields}
         wanted = request.parse({"image": "uploaded below", **given}, SETTINGS)
-        form = wanted.form(*pictures.SIZE)
+        form, picture = wanted.form(*pictures.SIZE), pictures.photograph(number)
         limits = Limits(float("inf"), STALL, STOP, threading.Event())
         with closing(ComfyUI(self._running.url)) as client, Scope(self._running.base) as scope:
             filled = fill(
                 wanted,
                 form,
-                image_name=client.upload(pictures.photograph(number), "image.png", scope.name),
+                image_name=client.upload(picture, "image.png", scope.place(picture)),
                 prefix=scope.name,
                 frame_saver=self._frame_saver,
                 options=self._options,

@@ -87,7 +87,7 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
     def upload(picture: image.Image, stem: str = "image") -> str:
         ends.check()
         warnings.extend(picture.warnings)
-        return comfyui.upload(picture.data, stem + picture.suffix, scope.name)
+        return comfyui.upload(picture.data, stem + picture.suffix, scope.place(picture.data))
 
     pictures = [load(name, source) for name, source in request.pictures]
     if request.workflow is not None:

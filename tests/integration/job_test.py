@@ -266,3 +266,21 @@ def test_a_reply_that_would_be_too_long_is_made_to_fit_and_says_so(engine, run, 
     assert len(json.dumps({"output": answer})) <= 150_000
     assert len(answer["outputs"]) == 6
     assert any("to fit" in warning for warning in answer["warnings"])
+
+
+def cached_titles(engine, answer) -> set[str]:
+    """The nodes of the job whose results ComfyUI still had."""
+    entry = requests.get(f"{engine.url}/history/{answer['prompt_id']}", timeout=10).json()[answer["prompt_id"]]
+    cached = dict(entry["status"]["messages"])["execution_cached"]["nodes"]
+    return {entry["prompt"][2][node_id]["_meta"]["title"] for node_id in cached}
+
+
+def test_a_job_that_changes_the_seed_only_encodes_neither_text_nor_image_again(engine, run, small):
+    run(engine, small(seed=1))
+    again = cached_titles(engine, run(engine, small(seed=2)))
+    assert {"Encode image", "Encode prompt", "Encode negative prompt", "Condition on image"} <= again
+    assert again.isdisjoint({"Sample", "Decode frames", "Save video", "Save frames"})
+    assert left_behind(engine.home) == []
+    other = cached_titles(engine, run(engine, small(seed=2, prompt="it stands still")))
+    assert "Encode image" in other
+    assert other.isdisjoint({"Encode prompt", "Condition on image"})

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+import requests
 from PIL import Image
 
 from tests.helpers import content, contents, count_frames
@@ -68,3 +69,16 @@ def test_pad_gives_a_clip(frames, picture):
 @pytest.mark.parametrize("option", ["easycache", "tiled_decode"])
 def test_a_graph_option_gives_a_clip(frames, option):
     assert_moving(frames((option,), **SIZE), (96, 64))
+
+
+def test_a_job_that_changes_the_seed_only_does_not_encode_again(comfyui, run, small):
+    def cached(**fields):
+        job = run(comfyui, small(num_frames=1, steps=1, **fields))
+        entry = requests.get(f"{comfyui.url}/history/{job['prompt_id']}", timeout=60).json()[job["prompt_id"]]
+        nodes = dict(entry["status"]["messages"])["execution_cached"]["nodes"]
+        return {entry["prompt"][2][node_id]["_meta"]["title"] for node_id in nodes}
+
+    cached(seed=1)
+    again = cached(seed=2)
+    assert {"Encode image", "Encode prompt", "Condition on image"} <= again
+    assert again.isdisjoint({"Sample", "Decode frames"})

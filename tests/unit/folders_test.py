@@ -145,3 +145,33 @@ class TestSweep:
 
 
 SWEEP = "import sys, pathlib; from worker.comfyui.folders import sweep; sweep(pathlib.Path(sys.argv[1]))"
+
+
+def test_an_image_lies_where_the_same_image_of_an_earlier_job_lay_and_is_gone_after_each(comfyui: Path) -> None:
+    names = []
+    for _ in range(2):
+        with Scope(comfyui) as scope:
+            names.append(scope.place(b"picture"))
+            assert scope.place(b"another") != names[-1]
+            (comfyui / "input" / names[-1]).mkdir()
+            (comfyui / "input" / names[-1] / "image.png").write_bytes(b"picture")
+        assert sorted(path.name for path in (comfyui / "input").iterdir()) == ["other.png"]
+    assert names[0] == names[1]
+
+
+def test_two_jobs_at_once_with_the_same_image_have_folders_of_their_own(comfyui: Path) -> None:
+    with Scope(comfyui) as first, Scope(comfyui) as second:
+        names = [scope.place(b"picture") for scope in (first, second)]
+        for name in names:
+            (comfyui / "input" / name).mkdir()
+        second.__exit__()
+        assert (comfyui / "input" / names[0]).is_dir()
+        assert not (comfyui / "input" / names[1]).exists()
+    with Scope(comfyui) as third:
+        assert third.place(b"picture") == names[0]
+
+
+def test_another_process_has_other_folders(comfyui: Path) -> None:
+    program = "from worker.comfyui import Scope; print(Scope(None).place(b'picture'))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() != Scope(None).place(b"picture")

@@ -1,10 +1,12 @@
 """What a job leaves in ComfyUI's folders: read there and removed, for which ComfyUI has no route."""
 
 import fcntl
+import hashlib
 import logging
 import os
 import re
 import shutil
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,31 +19,53 @@ log = logging.getLogger(__name__)
 
 _SAVED_IN = ("output", "temp")
 _JOB = re.compile(r"job-[0-9a-f]{32}")
+_PROCESS = uuid.uuid4().bytes  # another worker's folders are its own
+_taken: set[str] = set()
+_taking = threading.Lock()
 _RECOVERED = "recovered"
 _RECOVERED_MOST = 10  # jobs: more would fill the disk
 
 
 class Scope:
-    """One job's own folder in ComfyUI's input and output folders; nothing of the job is there once this is left."""
+    """One job's folders in ComfyUI's input and output folders; nothing of the job is there once this is left."""
 
     def __init__(self, home: Path | None) -> None:
         """`home`: the folder with input, output and temp; None: out of reach, nothing is read there or removed."""
         self.name = f"job-{uuid.uuid4().hex}"
         self._home = home
         self._elsewhere: list[SavedFile] = []
+        self._inputs: list[str] = []
 
     def __enter__(self) -> "Scope":
         return self
 
     def __exit__(self, *_: object) -> None:
         """Never raises: the job has its answer, whatever became of its files."""
+        try:
+            self._remove()
+        finally:
+            _taken.difference_update(self._inputs)
+
+    def _remove(self) -> None:
         if not self._home:
             return
-        folders = [self._home / folder / self.name for folder in ("input", "output")]
+        folders = [self._home / "output" / self.name, *(self._home / "input" / name for name in self._inputs)]
         left = [path for path in folders if not _is_removed(path)]
         left += [path for file in self._elsewhere if (path := _locate(self._home, file)) and not _is_removed(path)]
         if left:
             log.warning("%d files or folders of the job cannot be removed and stay, the first: %s", len(left), left[0])
+
+    def place(self, data: bytes) -> str:
+        """The folder below input/ for an image, by its content: of a later job with the same image, ComfyUI still has
+        what it made of it. While another job has that folder, it is one of this job's own.
+        """
+        name = f"job-{hashlib.sha256(_PROCESS + data).hexdigest()[:32]}"
+        with _taking:
+            if name in _taken:
+                name = self.name
+            _taken.add(name)
+        self._inputs.append(name)
+        return name
 
     def own(self, files: Iterable[SavedFile]) -> None:
         """Take these along when the scope is left: a node may save outside the job's folder."""
