@@ -159,6 +159,15 @@ def test_without_a_command_it_ends_well_and_the_shells_next_command_finds_both(c
     assert "ComfyUI and the models are under way" in container.text
 
 
+def test_sigterm_reaches_the_handler_that_a_shell_has_become(container: Container) -> None:
+    container.fill_volume()
+    container.start_by(("bash", "-c", f'{BUILDER} && "$@"', "start"), COMFYUI_URL=container.url)
+    wait_for(container.says("handler: "))
+    os.kill(container.pid, signal.SIGTERM)
+    assert container.wait() == 0
+    assert "handler: SIGTERM" in container.text
+
+
 def test_without_a_command_nothing_outlives_the_shell_that_called_it(container: Container) -> None:
     container.fill_volume()
     container.start_by(("bash", "-c", f'{BUILDER} && "$@"; true', "start"), "sleep", "5")
