@@ -127,7 +127,7 @@ RUN python -c "import handler, verify_setup" \
     && /build/layers.sh settle /worker python \
     && /build/layers.sh settle /comfyui/custom_nodes/hunyuan_worker "$COMFYUI_PYTHON"
 
-# The models, downloaded and checked as at a worker's start.
+# The models, downloaded to a volume and checked as at a worker's start.
 FROM system AS models
 COPY --from=worker-venv /opt/worker-venv /opt/worker-venv
 COPY worker/__init__.py worker/catalogue.py worker/catalogue.toml worker/config.py worker/errors.py worker/logs.py worker/
@@ -135,20 +135,21 @@ COPY worker/models worker/models
 ARG MODEL_SETS=default
 ARG HF_ENDPOINT
 RUN --mount=type=secret,id=hf_token \
-    HF_TOKEN=$(cat /run/secrets/hf_token 2>/dev/null || true) VOLUME_DIR=/none MODELS_DIR=/models \
+    mkdir /volume \
+    && HF_TOKEN=$(cat /run/secrets/hf_token 2>/dev/null || true) VOLUME_DIR=/volume MODELS_DIR=/linked MODELS_MODE=LINK \
     python -m worker.models bring \
-    && find /models -exec touch --no-dereference --date=2000-01-01T00:00:00Z {} +
+    && find /volume/models -exec touch --no-dereference --date=2000-01-01T00:00:00Z {} +
 
 # One layer for each model, below all that changes more often. A pattern that matches nothing copies nothing.
 FROM system AS with-models
-COPY --link --from=models /models/clip_vision/* /comfyui/models/clip_vision/
-COPY --link --from=models /models/text_encoders/qwen* /comfyui/models/text_encoders/
-COPY --link --from=models /models/text_encoders/byt5* /comfyui/models/text_encoders/
-COPY --link --from=models /models/vae/* /comfyui/models/vae/
-COPY --link --from=models /models/diffusion_models/*_720p_* /comfyui/models/diffusion_models/
-COPY --link --from=models /models/diffusion_models/*_480p_* /comfyui/models/diffusion_models/
-COPY --link --from=models /models/diffusion_models/*_1080p_* /comfyui/models/diffusion_models/
-COPY --link --from=models /models/latent_upscale_models/* /comfyui/models/latent_upscale_models/
+COPY --link --from=models /volume/models/clip_vision/* /comfyui/models/clip_vision/
+COPY --link --from=models /volume/models/text_encoders/qwen* /comfyui/models/text_encoders/
+COPY --link --from=models /volume/models/text_encoders/byt5* /comfyui/models/text_encoders/
+COPY --link --from=models /volume/models/vae/* /comfyui/models/vae/
+COPY --link --from=models /volume/models/diffusion_models/*_720p_* /comfyui/models/diffusion_models/
+COPY --link --from=models /volume/models/diffusion_models/*_480p_* /comfyui/models/diffusion_models/
+COPY --link --from=models /volume/models/diffusion_models/*_1080p_* /comfyui/models/diffusion_models/
+COPY --link --from=models /volume/models/latent_upscale_models/* /comfyui/models/latent_upscale_models/
 ARG MODEL_SETS=default
 ENV MODEL_SETS=$MODEL_SETS
 COPY --link --from=torch /opt/torch /opt/torch

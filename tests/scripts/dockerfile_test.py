@@ -115,7 +115,7 @@ def test_no_secret_is_an_argument_or_a_variable_of_the_image():
 
 
 def test_each_model_has_a_layer_of_its_own_in_the_image_with_models():
-    patterns = re.findall(r"^COPY --link --from=models /models/(\S+) /comfyui/models/\S+$", DOCKERFILE, re.MULTILINE)
+    patterns = re.findall(r"^COPY --link --from=models /volume/models/(\S+) /comfyui/models/\S+$", DOCKERFILE, re.MULTILINE)
     for model in catalogue.load(catalogue.MODEL_SETS, {}):
         assert [fnmatch(str(model.path), pattern) for pattern in patterns].count(True) == 1, model.path
     assert len(patterns) == len(catalogue.load(catalogue.MODEL_SETS, {}))
