@@ -51,8 +51,8 @@ test-next: ## tests/platform on the newest pre-release of the SDK's version 2, i
 	@.venv-next/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'runpod>=2.0.0rc1,<3'
 	@.venv-next/bin/python -m pytest $(SIDE_BY_SIDE) tests/platform
 
-soak: $(VENV)/dev ## 300 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
-	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 300 --log-cli-level WARNING
+soak: $(VENV)/dev ## 600 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
+	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 600 --log-cli-level WARNING
 
 fuzz: $(VENV)/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
 	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000

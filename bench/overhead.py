@@ -131,7 +131,7 @@ def compare(url: str, home: str, job_input: dict[str, Any], rounds: int) -> None
 @contextmanager
 def preview_engine(home: str) -> Iterator[str]:
     """The preview engine as a process of its own, as ComfyUI is: its URL."""
-    command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", home, "--disable-metadata"]
+    command = [sys.executable, "-m", "local.engine", "--port", "0", "--home", home]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:

@@ -14,6 +14,15 @@ from local.engine.schemas import JSON, Input, Schemas
 from local.engine.sockets import Reporter
 from local.engine.workbench import Interrupt, Interrupted, Sample, Workbench
 
+ODD_OUTPUTS: JSON = {
+    "odd 1": None,
+    "odd 2": [{"filename": "a.png"}],
+    "odd 3": {"images": [{"filename": None, "subfolder": "", "type": "output"}, None, 5, {}], "animated": True},
+    "odd 4": {"images": None, "boxes": [[1, 2]], "value": 3.5},
+    "odd 5": {"images": [{"filename": "../../gone.png", "subfolder": "/etc", "type": "elsewhere"}]},
+}
+"""As node packs have them: empty, a list, names that are null, values that are no files."""
+
 
 class _NodeFault(Exception):
     """A node raised `cause`, or was interrupted, while it ran on `inputs`."""
@@ -84,7 +93,8 @@ class _Execution:
             "completed": not self._failed,
             "messages": self._report.messages,
         }
-        return {"outputs": self._shown, "status": status, "meta": meta}
+        odd = ODD_OUTPUTS if self._machine.faults.scenario.odd_outputs else {}
+        return {"outputs": {**self._shown, **odd}, "status": status, "meta": meta}
 
     def report_fault(self, fault: _NodeFault) -> None:
         """Say which node ended the prompt, and how."""

@@ -58,6 +58,8 @@ class Scenario:
 
     history_delay: float = 0.0
     """How long after the last websocket message about the nodes the history entry appears."""
+    odd_outputs: bool = False
+    """History has, beside what the nodes made, outputs of nodes that shape them oddly."""
     vanish_output: bool = False
     """Files in output/ are gone before history names them."""
 

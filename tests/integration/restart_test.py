@@ -7,60 +7,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Run
-from tests.helpers import find_free_port, gradient, left_behind, small_job, told
+from tests.engine_process import Supervised, supervised
+from tests.helpers import gradient, left_behind, small_job, told
 from tests.odd_comfyui import OddComfyUI, odd_comfyui
 from worker.comfyui import process
 from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout
 
 ROOT = Path(__file__).parents[2]
-MAIN = "import runpy; runpy.run_module('local.engine', run_name='__main__', alter_sys=True)"
-GOOD = '{"step_seconds": 0.01}'
-
-
-@dataclass
-class Supervised:
-    """The preview engine as main.py, which is started again, in health, whenever it ends, as builder.sh does it."""
-
-    home: Path
-    url: str
-    pid_file: Path
-    starts: int = 0
-
-
-@contextmanager
-def supervised(home: Path, scenario: str) -> Iterator[Supervised]:
-    port, main, ended = find_free_port(), home / "main.py", threading.Event()
-    main.write_text(MAIN)
-    engine = Supervised(home, f"http://127.0.0.1:{port}", home / "pid")
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    running: list[subprocess.Popen[bytes]] = []
-
-    def supervise() -> None:
-        while not ended.is_set():
-            said = GOOD if engine.starts else scenario
-            command = [sys.executable, main.name, "--port", str(port), "--home", str(home), "--scenario", said]
-            running.append(subprocess.Popen(command, cwd=home, env=environ, stdout=subprocess.DEVNULL))
-            engine.pid_file.write_text(f"{running[-1].pid}\n")
-            engine.starts += 1
-            running[-1].wait()
-
-    thread = threading.Thread(target=supervise)
-    thread.start()
-    try:
-        yield engine
-    finally:
-        ended.set()
-        running[-1].kill()
-        thread.join()
 
 
 def hang_at(node: str) -> str:
