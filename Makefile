@@ -54,8 +54,8 @@ test-next: ## tests/platform on the newest pre-release of the SDK's version 2, i
 soak: $(VENV)/dev ## 600 mixed jobs in one worker: nothing grows, nothing is lost (minutes)
 	@$(PY) -m pytest tests/platform/soak_test.py --soak-jobs 600 --log-cli-level WARNING
 
-fuzz: $(VENV)/dev ## 10,000 requests and 2,000 callers' workflows as whole jobs (minutes)
-	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000
+fuzz: $(VENV)/dev ## 10,000 requests, 2,000 workflows and 2,000 answers of ComfyUI as whole jobs (minutes)
+	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000 --fuzz-answers 2000
 
 bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways to do it
 	@$(PY) -m bench.overhead

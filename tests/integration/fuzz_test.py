@@ -3,6 +3,7 @@
 `make fuzz` runs 10,000 and 2,000; `make test` a few. What is checked of parse and adapt alone is in tests/unit.
 """
 
+import base64
 import copy
 import json
 import time
@@ -16,6 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local import engine as preview
+from tests.conftest import Run
+from tests.helpers import gradient
+from tests.odd_comfyui import OddComfyUI, odd_comfyui
 from worker.errors import InvalidInput, WorkerError, WorkflowRejected
 from worker.input.request import Request
 
@@ -184,3 +188,62 @@ def test_any_workflow_ends_in_an_answer_or_in_an_error_that_names_the_node(reque
     explore(request.config.getoption("--fuzz-workflows"), workflows(), check)
     assert ends["success"]
     assert ends["workflow_rejected"]
+
+
+NAMES = st.sampled_from(
+    ["p.png", "a.mp4", "a.txt", "", None, 5, "x" * 300, "../p.png", "/etc/passwd", "\0", "\ud800", [], {}]
+)
+ENTRIES = st.one_of(
+    JUNK, st.fixed_dictionaries({}, optional={"filename": NAMES, "subfolder": NAMES, "type": NAMES, "format": JUNK})
+)
+NODES = st.one_of(
+    JUNK,
+    st.dictionaries(
+        st.sampled_from(["images", "gifs", "animated", "text", "audio", "", "3d"]), st.lists(ENTRIES, max_size=3) | JUNK
+    ),
+)
+MESSAGES = st.lists(st.tuples(st.sampled_from(["execution_error", "execution_success", "x"]), JUNK))
+HISTORIES = st.fixed_dictionaries(
+    {"outputs": st.dictionaries(st.sampled_from(["9", "1", "a", ""]), NODES, max_size=4) | JUNK},
+    optional={
+        "status": JUNK
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "messages": st.lists(st.tuples(st.sampled_from(["execution_error", "execution_success", "x"]), JUNK))
+                | JUNK,
+                "status_str": st.sampled_from(["success", "error"]) | JUNK,
+            },
+        )
+    },
+)
+ROUTES = st.sampled_from(["/system_stats", "/object_info", "/upload", "/prompt", "/queue", "/view", "/history"])
+
+
+def test_whatever_comfyui_says_a_job_ends_in_an_answer_or_in_an_error_of_its_own(
+    request: pytest.FixtureRequest, run: Run
+) -> None:
+    ends: Counter[str] = Counter()
+    comfyui = OddComfyUI()
+
+    def check(history: dict[str, Any], routes: dict[str, Any]) -> None:
+        comfyui.outputs, comfyui.status = history["outputs"], history.get("status", {})
+        comfyui.answers, comfyui.prompts = routes, []
+        comfyui.files = {"p.png": base64.b64decode(gradient()), "a.mp4": b"no video"}
+        began = time.monotonic()
+        answer, ended = {"outputs": [None]}, "success"
+        try:
+            answer = run(comfyui, {"workflow": base_graph(), "image": gradient()}, boot_timeout=0.1, job_timeout=20.0)
+        except WorkerError as error:
+            answer, ended = {**error.answer(), "outputs": [None]}, error.code
+        ends[ended] += 1
+        assert answer["outputs"]
+        assert ended in {"success", "comfyui_unavailable", "output_failed", "execution_failed", "workflow_rejected"}
+        json.dumps(answer).encode()
+        assert time.monotonic() - began < LONGEST
+
+    wrong = st.dictionaries(ROUTES, JUNK, max_size=1)
+    with odd_comfyui(comfyui):
+        explore(request.config.getoption("--fuzz-answers"), st.tuples(HISTORIES, wrong), lambda drawn: check(*drawn))
+    assert ends["success"]
+    assert ends["output_failed"]
