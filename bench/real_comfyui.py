@@ -206,7 +206,8 @@ def fill_volume(volume: Path, installation: Installation) -> Path:
     weights.write_checkpoint(volume)
     paths = volume / "extra_model_paths.yaml"
     places = {"VOLUME_DIR": volume, "MODEL_PATHS": paths, "WORKER_PYTHON": sys.executable}
-    comfyui = {"COMFYUI_DIR": installation.folder.resolve(), "COMFYUI_PYTHON": installation.python}
+    comfyui = dict.fromkeys(("COMFYUI_DIR", "COMFYUI_TREE"), installation.folder.resolve())
+    comfyui |= {"COMFYUI_PYTHON": installation.python}
     environ = {**os.environ, **{name: str(value) for name, value in (places | comfyui).items()}}
     subprocess.run(["/bin/bash", "-c", ". ./builder.sh && name_model_paths"], cwd=ROOT, env=environ, check=True)
     return paths
