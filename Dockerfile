@@ -135,7 +135,8 @@ COPY worker/models worker/models
 ARG MODEL_SETS=default
 ARG HF_ENDPOINT
 RUN --mount=type=secret,id=hf_token \
-    mkdir /volume \
+    mkdir -p /volume/models/clip_vision /volume/models/diffusion_models /volume/models/latent_upscale_models \
+    /volume/models/text_encoders /volume/models/vae /volume/models/frame_interpolation \
     && HF_TOKEN=$(cat /run/secrets/hf_token 2>/dev/null || true) VOLUME_DIR=/volume MODELS_DIR=/linked MODELS_MODE=LINK \
     python -m worker.models bring \
     && find /volume/models -exec touch --no-dereference --date=2000-01-01T00:00:00Z {} +
@@ -146,10 +147,13 @@ COPY --link --from=models /volume/models/clip_vision/* /comfyui/models/clip_visi
 COPY --link --from=models /volume/models/text_encoders/qwen* /comfyui/models/text_encoders/
 COPY --link --from=models /volume/models/text_encoders/byt5* /comfyui/models/text_encoders/
 COPY --link --from=models /volume/models/vae/* /comfyui/models/vae/
-COPY --link --from=models /volume/models/diffusion_models/*_720p_* /comfyui/models/diffusion_models/
-COPY --link --from=models /volume/models/diffusion_models/*_480p_* /comfyui/models/diffusion_models/
-COPY --link --from=models /volume/models/diffusion_models/*_1080p_* /comfyui/models/diffusion_models/
-COPY --link --from=models /volume/models/latent_upscale_models/* /comfyui/models/latent_upscale_models/
+COPY --link --from=models /volume/models/diffusion_models/*_720p_i2v_* /comfyui/models/diffusion_models/
+COPY --link --from=models /volume/models/diffusion_models/*_480p_i2v_* /comfyui/models/diffusion_models/
+COPY --link --from=models /volume/models/diffusion_models/*_720p_sr_* /comfyui/models/diffusion_models/
+COPY --link --from=models /volume/models/diffusion_models/*_1080p_sr_* /comfyui/models/diffusion_models/
+COPY --link --from=models /volume/models/latent_upscale_models/*_720p.* /comfyui/models/latent_upscale_models/
+COPY --link --from=models /volume/models/latent_upscale_models/*_1080p.* /comfyui/models/latent_upscale_models/
+COPY --link --from=models /volume/models/frame_interpolation/* /comfyui/models/frame_interpolation/
 ARG MODEL_SETS=default
 ENV MODEL_SETS=$MODEL_SETS
 COPY --link --from=torch /opt/torch /opt/torch
