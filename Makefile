@@ -61,6 +61,10 @@ bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold s
 	@$(PY) -m bench.overhead
 	@$(PY) -m bench.cold_start
 
+mutants: $(VENV)/dev $(VENV)/mutants ## which small changes of worker/ no test notices (an hour; ONLY= names modules: worker.graph.guard*)
+	@$(VENV)/bin/mutmut run $(ONLY)
+	@$(VENV)/bin/mutmut results
+
 hooks: $(VENV)/dev ## the fast checks run before each of your commits
 	@$(VENV)/bin/pre-commit install
 
@@ -80,4 +84,4 @@ $(VENV)/%: requirements/%.txt | environment
 	@requirements/environment.sh install $(VENV) $<
 	@touch $@
 
-.PHONY: environment help run serve comfyui test test-next check soak fuzz bench hooks coverage docs lock
+.PHONY: environment help run serve comfyui test test-next check soak fuzz mutants bench hooks coverage docs lock

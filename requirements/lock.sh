@@ -30,6 +30,7 @@ main() {
   # A laptop and the tests hold the container's very versions.
   lock 3.10 local "$@" --constraints worker.txt
   lock 3.10 dev "$@" --constraints local.txt
+  lock 3.10 mutants "$@" --constraints dev.txt
   # ComfyUI's own environment, one for each CUDA that the image is built for.
   lock 3.12 comfyui-cu128 "$@"
   lock 3.12 comfyui-cu130 "$@"

@@ -138,7 +138,7 @@ class Mix:
     def hang(self, engine: Supervised) -> None:
         """Have ComfyUI hang under a job: it is killed, started again, and the next jobs run."""
         starts = engine.starts
-        job_id = self._worker.submit(small_job(prompt=SECRET, steps=1000))
+        job_id = self._worker.submit(small_job(prompt=SECRET, steps=100))
         self.wanted[job_id] = ("hung", 0)
         self._worker.wait_for_progress(job_id)
         os.kill(int(engine.pid_file.read_text()), signal.SIGSTOP)
