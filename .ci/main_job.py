@@ -1,6 +1,6 @@
 """A workflow job and a 1080p job on one worker with the preview engine, as a caller sends them.
 
-usage: PYTHONPATH=. COMFYUI_URL=http://127.0.0.1:9 python .ci/main_job.py    exit 1 when one fails
+usage: PYTHONPATH=. COMFYUI_PORT=9 python .ci/main_job.py    exit 1 when one fails
 """
 
 import base64
