@@ -57,9 +57,8 @@ soak: $(VENV)/dev ## 600 mixed jobs in one worker: nothing grows, nothing is los
 fuzz: $(VENV)/dev ## 10,000 requests, 2,000 workflows and 2,000 answers of ComfyUI as whole jobs (minutes)
 	@$(PY) -m pytest tests/integration/fuzz_test.py --fuzz-requests 10000 --fuzz-workflows 2000 --fuzz-answers 2000
 
-bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways to do it
-	@$(PY) -m bench.overhead
-	@$(PY) -m bench.cold_start
+bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways: one table
+	@$(PY) -m bench
 
 mutants: $(VENV)/dev $(VENV)/mutants ## which small changes of worker/ no test notices (an hour; ONLY= names modules: worker.graph.guard*)
 	@$(VENV)/bin/mutmut run $(ONLY)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ctypes.util import find_library
 from pathlib import Path
@@ -171,13 +171,19 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def compare(options: argparse.Namespace) -> None:
-    """Run both orders and print their times beside the bound."""
+def measure(options: argparse.Namespace) -> tuple[float, float, float, float, str]:
+    """Seconds of builder.sh and of the order that it replaces, of reading the volume and of ComfyUI's boot; the log."""
     handler = [sys.executable, "-u", str(ROOT / "handler.py")]
     boot, reading = boot_alone(options), options.gigabytes * 1000 / options.total_rate
-    bound = max(boot, reading)
     ours, log = start([str(ROOT / "builder.sh"), *handler], options)
     reference, _ = start(["bash", "-c", REFERENCE, "reference", *handler], options)
+    return ours, reference, reading, boot, log
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Run both orders and print their times beside the bound."""
+    ours, reference, reading, boot, log = measure(options)
+    bound = max(boot, reading)
     print(f"  the order replaced  {reference:6.1f} s")
     print(f"  builder.sh          {ours:6.1f} s  {ours / reference:.2f} of it")
     print(f"  the bound           {bound:6.1f} s  the volume's {reading:.1f} s, ComfyUI's own {boot:.1f} s;", end="")
@@ -186,8 +192,8 @@ def compare(options: argparse.Namespace) -> None:
         print(log)
 
 
-def read_options() -> argparse.Namespace:
-    """The command line."""
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, or these in its place."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--gigabytes", type=float, default=2, help="size of the models, in the real ones' proportions")
     parser.add_argument("--stream-rate", type=float, default=50, help="MB/s of one open file on the volume")
@@ -200,7 +206,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8230)
     parser.add_argument("--folder", type=Path, help="where the models are copied to; default: the temporary folder")
     parser.add_argument("--log", action="store_true", help="print the log of builder.sh and handler.py")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.comfyui_dir and not options.python:
         options.python = options.comfyui_dir / ".venv/bin/python"
     return options

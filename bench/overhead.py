@@ -106,8 +106,8 @@ def photograph(path: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def compare(url: str, home: str, job_input: dict[str, Any], rounds: int) -> None:
-    """Run the clients in turns and print each one's figures beside the worker's."""
+def run_in_turns(url: str, home: str, job_input: dict[str, Any], rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Each client's seconds of overhead and MB of reply, by round; the worker is the first."""
     own = functools.partial(worker, home=home)
     clients: dict[str, Client] = {"worker": own, "2 s poller": poller, "websocket, then /view": listener}
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in clients}
@@ -116,6 +116,11 @@ def compare(url: str, home: str, job_input: dict[str, Any], rounds: int) -> None
             figure = measure(client, url, {**job_input, "seed": number})
             if number:  # the first round warms up
                 figures[name].append(figure)
+    return figures
+
+
+def report(figures: dict[str, list[tuple[float, float]]]) -> None:
+    """Print each client's figures beside the worker's."""
     base = statistics.median(overhead for overhead, _ in figures["worker"])
     for name, rows in figures.items():
         overheads = sorted(overhead for overhead, _ in rows)
@@ -140,6 +145,18 @@ def preview_engine(home: str) -> Iterator[str]:
             process.terminate()
 
 
+def clips() -> dict[str, tuple[dict[str, Any], int]]:
+    """What is asked for, by a name, and of how many rounds one is enough."""
+    base = {"image": photograph("examples/rocket.jpg"), "prompt": "it moves", "num_frames": 16}
+    return {
+        "a video of 16 frames, 256x256": ({**base, "width": 256, "height": 256, "steps": 4, "output": "video"}, 1),
+        "16 frames of 720x1280 and the video": (
+            {**base, "width": 720, "height": 1280, "steps": 2, "output": "both"},
+            4,
+        ),
+    }
+
+
 def main() -> None:
     """Print both comparisons."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -147,17 +164,15 @@ def main() -> None:
     parser.add_argument("--comfyui-dir", default="", help="its folder")
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
-    base = {"image": photograph("examples/rocket.jpg"), "prompt": "it moves", "num_frames": 16}
     with ExitStack() as stack:
         url, home = options.comfyui, options.comfyui_dir
         if not url:
             home = stack.enter_context(tempfile.TemporaryDirectory())
             url = stack.enter_context(preview_engine(home))
         print(f"engine: {options.comfyui or 'the preview engine, a stand-in'}; {options.rounds} rounds, medians")
-        print("a video of 16 frames, 256x256:")
-        compare(url, home, {**base, "width": 256, "height": 256, "steps": 4, "output": "video"}, options.rounds)
-        print("16 frames of 720x1280 and the video:")
-        compare(url, home, {**base, "steps": 2, "output": "both"}, max(2, options.rounds // 4))
+        for name, (job_input, part) in clips().items():
+            print(f"{name}:")
+            report(run_in_turns(url, home, job_input, max(2, options.rounds // part)))
 
 
 if __name__ == "__main__":
