@@ -1,7 +1,7 @@
 """Run one job in this process, through handler.py, and save the clip and its frames.
 
-Where no ComfyUI answers, the preview engine does. Exit code 0 when everything that was asked for is on disk, 1 with
-one line on standard error when not, 130 after Ctrl-C.
+If no ComfyUI answers, the preview engine does. Exits 0 once all files are saved, 1 with one line on standard error
+otherwise, and 130 after Ctrl-C.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Send one job to a RunPod endpoint, the local one or a deployed one, and save the clip and its frames.
 
-Exit code 0 when everything that was asked for is on disk, 1 with one line on standard error when not, 130 after Ctrl-C
-(the job is cancelled first).
+Exits 0 once all files are saved, 1 with one line on standard error otherwise, and 130 after Ctrl-C, which cancels the
+job.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "mode",
         nargs="?",
         choices=(*OPERATIONS, "health"),
-        help="sync: /runsync; async: /run; both: one after the other; health: the endpoint's counts",
+        help="sync: /runsync; async: /run; both: one after the other; health: counts of jobs and workers",
     )
     parser.add_argument("--job", metavar="ID", help="instead of a mode: save the files of a job that was sent before")
     where = parser.add_argument_group("endpoint")
@@ -79,7 +79,7 @@ def open_endpoint(options: argparse.Namespace) -> Iterator[tuple[Endpoint, Path 
     elif options.endpoint:
         key = os.environ.get("RUNPOD_API_KEY", "")
         if not key:
-            raise RunError("--endpoint needs a key: export RUNPOD_API_KEY=... (RunPod console, Settings, API keys)")
+            raise RunError("--endpoint needs a key: export RUNPOD_API_KEY=... (RunPod console, Credentials, API Keys)")
         yield Endpoint(f"{options.api_base.rstrip('/')}/{options.endpoint}", key), None
     else:
         yield Endpoint(options.url), None

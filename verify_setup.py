@@ -1,10 +1,10 @@
-"""Is this container, or laptop, fit to work? One line per check: its state, what was found, and what to do.
+"""Check this container or laptop. Prints one line per check: its state, what was found, and what to do.
 
 states:
-  ok              as it must be
-  warning         jobs run, or would, but something is not as intended
-  fail            jobs fail, or never arrive
-  not applicable  there is nothing to check here: no GPU on a laptop, no queue outside RunPod
+  ok              as required
+  warning         jobs run, but something is not as intended
+  fail            jobs fail or never arrive
+  not applicable  nothing to check here: no GPU on a laptop, no queue outside RunPod
 
 exit codes:
   0    no check failed
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead: fit, and the checks")
     parser.add_argument(
-        "--quick", action="store_true", help="leave out what takes seconds: the SDK, models' structure, the bucket"
+        "--quick", action="store_true", help="skip what takes seconds: the SDK, models' structure, the bucket"
     )
     parser.add_argument("--all", action="store_true", help="also print the checks that do not apply here")
     parser.add_argument(

@@ -37,7 +37,7 @@ def check_bucket(place: Place) -> Iterator[Finding]:
     except OutputFailed as error:
         yield Finding("bucket", "fail", error.message, advice)
     except OSError as error:
-        yield Finding("bucket", "fail", f"what was written cannot be read by its URL: {error}", advice)
+        yield Finding("bucket", "fail", f"the written file cannot be read at its URL: {error}", advice)
     else:
         found = f"{KEY} was written and {'read again' if whole else 'read, but holds something else'}"
         yield Finding("bucket", "ok", found) if whole else Finding("bucket", "fail", found, advice)

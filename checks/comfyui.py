@@ -83,7 +83,7 @@ def _absence(url: str, place: Place) -> Finding:
         found = f"COMFYUI_URL is set, but no ComfyUI answers at {url}"
         return Finding("comfyui", "fail", found, "start ComfyUI there, or unset COMFYUI_URL for previews")
     if place.previews:
-        found = f"no ComfyUI answers at {url}: the preview engine would, whose clips are not Hunyuan's"
+        found = f"no ComfyUI answers at {url}: the preview engine would make the clips, without a model"
         return Finding("comfyui", "not applicable", found)
     advice = "see the lines of builder.sh and ComfyUI in the container's log; just after the start, wait a minute"
     return Finding("comfyui", "fail", f"no ComfyUI answers at {url}", advice)
@@ -96,7 +96,7 @@ def _describe(url: str, stats: JSON, place: Place) -> Finding:
     version = stats["comfyui_version"]
     found = f"ComfyUI {version} with torch {stats['pytorch_version']} answers at {url}"
     if version != VERIFIED:
-        return Finding("comfyui", "warning", found, f"the worker is tested on {VERIFIED}: prove this one with a job")
+        return Finding("comfyui", "warning", found, f"the worker is tested on {VERIFIED}: test this one with a job")
     return Finding("comfyui", "ok", found)
 
 

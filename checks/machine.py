@@ -108,7 +108,7 @@ def check_volume(place: Place) -> Iterator[Finding]:
     if not volume.is_dir():
         found = f"no network volume at {volume}"
         if place.on_platform:
-            yield Finding("volume", "warning", found, "attach one: without it every new worker downloads the models")
+            yield Finding("volume", "warning", found, "attach one: otherwise every new worker downloads the models")
         else:
             yield Finding("volume", "not applicable", found)
         return
@@ -140,7 +140,7 @@ def check_memory(place: Place) -> Iterator[Finding]:
     try:
         available = available_memory()
     except FileNotFoundError:
-        yield Finding("memory", "not applicable", "this system does not tell how much is available")
+        yield Finding("memory", "not applicable", "this system does not report the available memory")
         return
     found = f"{available / 2**30:.1f} GiB available"
     if available < LEAST_MEMORY:

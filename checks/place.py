@@ -60,4 +60,4 @@ class Place:
 
     def skip(self, check: str) -> Finding:
         """A check that takes seconds, left out."""
-        return Finding(check, "not applicable", "left out by --quick")
+        return Finding(check, "not applicable", "skipped by --quick")

@@ -108,7 +108,7 @@ def check_handler(place: Place) -> Iterator[Finding]:
         yield Finding("handler", "fail", f"handler.py cannot be imported: {answer}", "see the packages and settings")
     elif answer != "True True":
         advice = "define `async def handler(event)`: a stop signal would wait until the job is done"
-        yield Finding("handler", "fail", "`handler` in handler.py is no async function", advice)
+        yield Finding("handler", "fail", "`handler` in handler.py is not an async function", advice)
     else:
         yield Finding("handler", "ok", "handler.py can be imported; `handler` is callable and async")
 
@@ -142,7 +142,7 @@ def check_settings(place: Place) -> Iterator[Finding]:
         found = f"COMFYUI_DIR={settings.comfyui_dir} is no folder"
         yield Finding("settings", "fail", found, "point it at ComfyUI's folder, or unset it")
     else:
-        yield Finding("settings", "ok", "every setting can be used")
+        yield Finding("settings", "ok", "all settings are valid")
 
 
 def check_command(place: Place) -> Iterator[Finding]:
@@ -155,7 +155,9 @@ def check_command(place: Place) -> Iterator[Finding]:
         found = "; ".join(f"{flag}: {sdk.SILENCERS[flag]}" for flag in sorted(flags))
         yield place.fault("command", found, "remove it from the container's command: no job is taken")
     elif commands:
-        yield Finding("command", "ok", f"process {min(commands)} runs handler.py with nothing that keeps it from jobs")
+        yield Finding(
+            "command", "ok", f"process {min(commands)} runs handler.py, and nothing keeps it from taking jobs"
+        )
     elif place.on_platform:
         advice = "let the container's command be: python -u handler.py"
         yield Finding("command", "warning", "no handler.py runs here: no job is taken now", advice)

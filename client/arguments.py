@@ -40,14 +40,14 @@ class Parser(argparse.ArgumentParser):
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
     """Add what describes one job; an option that is not given leaves the choice to the worker."""
-    add = parser.add_argument_group("job (the worker's own defaults hold for what is left out)").add_argument
+    add = parser.add_argument_group("job (anything omitted has the worker's default)").add_argument
     add("--image", metavar="FILE|URL", help=f"start image; default: {SAMPLE_IMAGE.relative_to(ROOT)} and its prompt")
     add("--prompt", metavar="TEXT", help="what happens in the clip")
-    add("--negative-prompt", metavar="TEXT", help="what shall not appear")
+    add("--negative-prompt", metavar="TEXT", help="what to keep out of the clip")
     add(
         "--preset",
         choices=("balanced", "fast", "fast_720p", "quality"),
-        help="model, steps and size for what is left out",
+        help="sets the model, and steps and size if omitted",
     )
     add("--frames", dest="num_frames", type=int, metavar="N", help="length of the clip in frames")
     add("--steps", type=int, metavar="N", help="sampling steps")
@@ -56,10 +56,10 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     add("--width", type=int, metavar="PX", help="a multiple of 16")
     add("--height", type=int, metavar="PX", help="a multiple of 16")
     add("--resolution", choices=("480p", "720p"), help="the trained size nearest the image's shape")
-    add("--fit", choices=("crop", "pad"), help="cut an image of another shape, or pad it")
+    add("--fit", choices=("crop", "pad"), help="crop an image of another shape, or pad it")
     add("--upscale", choices=("720p", "1080p"), help="make the clip 1.5 times as large")
     add("--interpolate", type=int, choices=(2, 4), help="sample every 2nd or 4th frame, and draw those between")
-    add("--lora", dest="loras", type=_lora, action="append", metavar="NAME[:STRENGTH]", help="may be given repeatedly")
+    add("--lora", dest="loras", type=_lora, action="append", metavar="NAME[:STRENGTH]", help="can be repeated")
     add("--output", choices=("both", "frames", "video"), help="what comes back")
     add("--frame-format", choices=("auto", "png", "jpeg", "webp"), help="file format of the frames")
     add("--out", type=Path, default=Path("outputs"), metavar="DIR", help="parent of the job's folder; default: outputs")

@@ -95,7 +95,7 @@ def _json_object(response: requests.Response) -> Reply:
     except requests.JSONDecodeError as error:
         raise RunError(f"{response.url} did not answer with JSON: is this a RunPod endpoint?") from error
     if not isinstance(reply, dict):
-        raise RunError(f"{response.url} answers JSON that is not an object: is this a RunPod endpoint?")
+        raise RunError(f"{response.url} did not answer with a JSON object: is this a RunPod endpoint?")
     return reply
 
 
@@ -105,7 +105,7 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return f"no answer within {READ_TIMEOUT} s; try again, or check the endpoint's health"
     if isinstance(error, requests.ConnectionError):
-        return "no connection; is the worker running (make serve, or --start-worker), and is the address right?"
+        return "no connection; start the worker (make serve, or --start-worker), or correct the address"
     return f"{type(error).__name__}: {error}"
 
 

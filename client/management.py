@@ -1,4 +1,4 @@
-"""Which image a deployed endpoint names, and rolling it over to another.
+"""Show the image of a deployed endpoint, or roll the endpoint over to another one.
 
     python -m client.management image ID         prints the image
     python -m client.management roll ID IMAGE    returns once the workers run IMAGE
@@ -155,14 +155,14 @@ def main() -> int:
 def _run(options: argparse.Namespace) -> None:
     key = os.environ.get("RUNPOD_API_KEY", "")
     if not key:
-        raise RunError("the API needs a key: export RUNPOD_API_KEY=... (RunPod console, Settings, API keys)")
+        raise RunError("the API needs a key: export RUNPOD_API_KEY=... (RunPod console, Credentials, API Keys)")
     api = ManagementAPI(options.base, options.endpoint, key, options.pause)
     if options.operation == "roll":
         roll(api, options.image, options.timeout, options.pause)
         return
     endpoint = api.endpoint()
     if endpoint["workers"]["max"] == 0:
-        raise RunError("the endpoint's most workers are 0: it runs no job; raise them in the RunPod console")
+        raise RunError("the endpoint's max workers is 0, so it runs no jobs: raise it in the RunPod console")
     _say(endpoint["image"])
 
 

@@ -17,7 +17,7 @@ def run_to_exit_code(work: Callable[[], None]) -> int:
         sys.stderr.write(f"{program}: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: interrupted; what was begun is cancelled\n")
+        sys.stderr.write(f"{program}: interrupted; running jobs are canceled\n")
         return 130
     return 0
 

@@ -97,7 +97,7 @@ def check_frames(answer: Answer, saved: SavedFiles, asked: int | None, output: s
     got = answer.get("num_frames") if output == "video" else len(saved.frames)
     if not isinstance(got, int) or got < wanted:
         because = "; ".join(map(str, answer.get("warnings") or ["the answer does not say why"]))
-        raise RunError(f"{got or 0} of {wanted} frames came back ({because}); what came is in {saved.folder}")
+        raise RunError(f"{got or 0} of {wanted} frames came back ({because}); they are in {saved.folder}")
 
 
 def describe(reply: Mapping[str, Any], answer: Answer, saved: SavedFiles) -> Iterator[str]:
@@ -168,7 +168,7 @@ def _download(name: str, url: str) -> bytes:
     except requests.RequestException as error:
         raise RunError(f"output {name} cannot be fetched from its bucket: {type(error).__name__}") from None
     if not response.ok:
-        raise RunError(f"output {name}: its bucket answers HTTP {response.status_code}; the URL may have expired")
+        raise RunError(f"output {name}: its bucket returned HTTP {response.status_code}; the URL may have expired")
     return response.content
 
 

@@ -38,7 +38,7 @@ def test_quick_leaves_out_the_sdk_and_the_structure_of_models(tree: Tree) -> Non
     with unfit.open("r+b") as file:
         file.write(b"<!DOCTYPE html>")
     quick = tree.verify("--quick", "--only", "sdk", "model", MODELS_DIR=str(models))
-    assert quick.of("sdk") == ("not applicable", "sdk", "left out by --quick")
+    assert quick.of("sdk") == ("not applicable", "sdk", "skipped by --quick")
     assert quick.code == 0
     assert {line.state for line in quick.lines if line.check == "model"} == {"ok"}
     assert tree.verify("--only", "model", MODELS_DIR=str(models)).code == 1
@@ -244,7 +244,7 @@ def bucket_at(url: str) -> dict[str, str]:
 def test_a_bucket_is_written_to_and_read_from(tree: Tree) -> None:
     with http_server({}) as url:
         assert tree.verify("--only", "bucket", **bucket_at(url)).of("bucket").state == "ok"
-        assert "left out" in tree.verify("--quick", "--only", "bucket", **bucket_at(url)).of("bucket").found
+        assert "skipped" in tree.verify("--quick", "--only", "bucket", **bucket_at(url)).of("bucket").found
     with http_server({}, damage=b"!") as url:
         damaged = tree.verify("--only", "bucket", **bucket_at(url))
     assert "holds something else" in damaged.of("bucket").found

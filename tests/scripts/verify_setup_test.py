@@ -26,7 +26,7 @@ def test_a_laptop_is_fit_and_is_told_that_the_preview_engine_answers(tree: Tree,
         assert result.of(check).state == "not applicable"
     for check in ("python", "packages", "settings", "sdk", "handler"):
         assert result.of(check).state == "ok"
-    assert "the preview engine would, whose clips are not Hunyuan's" in result.of("comfyui").found
+    assert "the preview engine would make the clips, without a model" in result.of("comfyui").found
     assert result.out.splitlines()[-1].startswith("fit: ")
 
 
@@ -118,7 +118,7 @@ def test_a_python_without_packages_gets_a_result_and_no_traceback(tree: Tree) ->
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        ("def handler(event): return {}", "is no async function"),
+        ("def handler(event): return {}", "is not an async function"),
         ("def main(): pass", "has no attribute 'handler'"),
         ('raise OSError("no license")', "cannot be imported: OSError: no license"),
         ("import os; os.kill(os.getpid(), 11)", "cannot be imported: status -11"),

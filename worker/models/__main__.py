@@ -1,4 +1,4 @@
-"""The models from the command line: bring, check, warm, list or add; exit 1 where a promise cannot be kept."""
+"""The models from the command line: bring, check, warm, list or add. Exits 1 on failure."""
 
 import argparse
 import logging
@@ -16,7 +16,7 @@ from worker.models import bring, own
 log = logging.getLogger("models")
 COMMANDS = {
     "bring": "put every model in place",
-    "check": "say whether every model in place is whole",
+    "check": "check that every model in place is complete",
     "warm": "read linked models into memory",
     "list": "the models that MODEL_SETS brings",
 }
@@ -47,7 +47,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--state", type=Path, help="a file that gets `ready` when all is well, else the reason")
+        command.add_argument("--state", type=Path, help="a file that gets `ready`, or the reason why not")
     add = commands.add_parser("add", help="list a file of your own in models.toml", description="see docs/MODELS.md")
     add.add_argument("url", metavar="URL")
     add.add_argument("folder", metavar="FOLDER", help="ComfyUI's folder for it below models/, such as loras")
