@@ -71,7 +71,7 @@ def test_each_set_is_listed_with_the_setting_that_brings_it(tree: Tree) -> None:
     result = tree.verify("--only", "sets", MODELS_DIR=str(models))
     assert [line.state for line in result.lines] == ["ok"] + ["not applicable"] * 4
     assert "all 5 files are there" in result.lines[0].found
-    assert "480p_i2v_step_distilled_fp8_scaled.safetensors (about 8.3 GB)" in result.lines[1].found
+    assert "480p_i2v_step_distilled_fp8_scaled.safetensors (8.3 GB)" in result.lines[1].found
     assert "MODEL_SETS=default,fast brings it" in result.lines[1].found
     alone = tree.verify("--only", "sets", MODELS_DIR=str(models), MODEL_SETS="fast", DEFAULT_PRESET="fast")
     assert "MODEL_SETS=fast,default,upscale brings it" in alone.lines[2].found
