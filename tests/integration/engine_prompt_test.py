@@ -81,20 +81,15 @@ def test_a_missing_input_is_told_under_the_node_that_lacks_it(client):
     }
 
 
-MODELS = [
-    "hunyuanvideo1.5_1080p_sr_distilled_fp8_scaled.safetensors",
-    "hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors",
-    "hunyuanvideo1.5_720p_i2v_cfg_distilled_fp8_scaled.safetensors",
-]
 WIDTH = ["INT", {"default": 848, "min": 16, "max": 16384, "step": 16}]
 NOT_A_NUMBER = "invalid literal for int() with base 10: 'wide'"
 
 
 WRONG_VALUES = {
-    "no-model-file": (
-        ("12", {"unet_name": "no file"}),
-        ("value_not_in_list", f"unet_name: 'no file' not in {MODELS}"),
-        {"received_value": "no file"},
+    "not-in-a-list": (
+        ("12", {"weight_dtype": "fp4"}),
+        ("value_not_in_list", "weight_dtype: 'fp4' not in ['default', 'fp8_e4m3fn', 'fp8_e4m3fn_fast', 'fp8_e5m2']"),
+        {"received_value": "fp4"},
     ),
     "not-in-a-list-too-long-to-spell-out": (
         ("128", {"sampler_name": "nope"}),
