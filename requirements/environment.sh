@@ -74,14 +74,21 @@ install() {
 
 # usage: COMMAND | show_progress COUNT; of pip's lines one that says how far it is
 show_progress() {
-  local count=$1 number=0 word name
+  local count=$1 number=0 start="" word name
+  [[ ! -t 1 ]] || start=$'\r'
   while read -r word name _; do
     case $word in
-    Collecting | Processing) printf '\r  %3d of %d  %-50.50s' "$((++number))" "$count" "${name##*/}" ;;
-    Installing) printf '\r  unpacking %d packages %-40s' "$number" "" ;;
+    Collecting | Processing)
+      ((++number))
+      if [[ -n $start ]]; then
+        printf '\r  %3d of %d  %-50.50s' "$number" "$count" "${name##*/}"
+      elif ((number % 25 == 0)); then
+        printf '  %3d of %d\n' "$number" "$count"
+      fi
+      ;;
+    Installing) printf '%s  unpacking %d packages%-40s\n' "$start" "$number" "" ;;
     esac
   done
-  printf '\r%-70s\r' ""
 }
 
 # usage: main create FOLDER | main install FOLDER LOCK

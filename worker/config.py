@@ -532,6 +532,8 @@ def join_boot() -> Settings:
 def _read_boot(path: Path) -> dict[str, str]:
     """The variables of builder.sh's BOOT_FILE while it holds it; a lock that can be had is of one that has ended."""
     with contextlib.suppress(OSError), path.open(encoding="utf-8") as file:
+        if os.fstat(file.fileno()).st_uid not in {0, os.getuid()}:  # another user's, in a folder that is everyone's
+            return {}
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
