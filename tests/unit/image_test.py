@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from tests.helpers import color_at, encode
 from worker.config import read as load_settings
@@ -499,3 +500,28 @@ def test_a_profile_of_other_colors_than_srgb_is_applied_as_a_viewer_does() -> No
     for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile"):
         same = encode(red, icc_profile=profile)
         assert read(same).data == same
+
+
+@pytest.mark.parametrize(
+    "kind", ["PPM", "TGA", "ICO", "PCX", "SGI", "DDS", "EPS", "PDF", "ICNS", "JPEG2000", "IM", "XBM"]
+)
+def test_a_format_that_pillow_reads_and_nobody_needs_is_refused(kind: str) -> None:
+    picture = Pillow.new("1" if kind == "XBM" else "RGB", (32, 32))
+    data = base64.b64encode(encode(picture, kind)).decode()
+    with pytest.raises(ImageRejected, match="send one of PNG, JPEG, WEBP"):
+        load(data, "image", load_settings({}))
+
+
+def test_a_png_with_a_wrong_checksum_is_damaged_wherever_that_is() -> None:
+    whole = encode(Pillow.new("RGB", (32, 32)), "PNG", pnginfo=_comment())
+    place = whole.index(b"tEXt") + 8
+    broken = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+    for as_sent in (False, True):
+        with pytest.raises(ImageRejected, match="image is "):
+            load(base64.b64encode(broken).decode(), "image", load_settings({}), as_sent=as_sent)
+
+
+def _comment() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Comment", "a comment that no decoder needs")
+    return info

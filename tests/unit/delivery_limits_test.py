@@ -1,0 +1,77 @@
+"""The platform's limits, reached: a reply that it would lose is never sent, and a job's id is no path."""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers import small_job
+from worker import config
+from worker.errors import InvalidInput, OutputFailed
+from worker.input import s3_config
+from worker.input.request import parse
+from worker.output.delivery import Delivery
+from worker.output.file import OutputFile
+from worker.output.video import inspect
+
+RUN, RUNSYNC = 10_000_000, 20_000_000
+
+
+def send(job_id: object, size: int, tmp_path: Path, **fields: Any) -> dict[str, Any]:
+    """Deliver a video of `size` bytes; the answer."""
+    settings = config.read({"VOLUME_DIR": str(tmp_path)})
+    request = parse(small_job(delivery="inline", output="video", **fields), settings)
+    delivery = Delivery({"id": job_id}, request, settings, threading.Event())
+    return delivery.send([OutputFile("clip.mp4", os.urandom(size))], {"status": "success", "warnings": []})
+
+
+@pytest.mark.parametrize(("job_id", "limit"), [("0f0e-u1", RUN), ("sync-0f0e-u1", RUNSYNC), (None, RUN), (5, RUN)])
+def test_a_reply_may_be_as_long_as_the_platform_takes_by_that_route_and_no_longer(
+    tmp_path: Path, job_id: object, limit: int
+) -> None:
+    fits, does_not = int(limit * 0.97 * 3 / 4), int(limit * 3 / 4)
+    answer = send(job_id, fits, tmp_path / "none")
+    assert limit * 0.95 < len(json.dumps({"output": answer}).encode()) < limit
+    with pytest.raises(OutputFailed) as caught:
+        send(job_id, does_not, tmp_path / "none")
+    assert caught.value.details["limit_bytes"] < limit
+
+
+@pytest.mark.parametrize("job_id", ["../../escaped", "/etc", "a/b", "..", "x" * 1000, "\0", "\n", "猫", {"a": 1}])
+def test_a_jobs_id_is_one_folder_below_outputs(tmp_path: Path, job_id: object) -> None:
+    settings = config.read({"VOLUME_DIR": str(tmp_path / "volume")})
+    (tmp_path / "volume").mkdir()
+    delivery = Delivery({"id": job_id}, parse(small_job(delivery="volume"), settings), settings, threading.Event())
+    delivery.send([OutputFile("clip.mp4", b"x")], {"warnings": []})
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert file.parent.parent == tmp_path / "volume" / "outputs"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://user:key@s3.example", "https://s3.example/?a=b", "https://s3.example/#a", "ftp://s3.example"),
+        *("s3.example", "https://", "https://s3 .example", "javascript:alert(1)", "file:///etc/passwd", "https:///a"),
+    ],
+)
+def test_an_endpoint_of_a_jobs_own_is_a_plain_http_address(url: str) -> None:
+    own = {"accessId": "a", "accessSecret": "b", "endpointUrl": url}
+    with pytest.raises(InvalidInput, match=r"s3Config\.endpointUrl"):
+        s3_config.parse(own, config.read({}))
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mov", "clip.webm", "clip.mkv"])
+def test_a_playlist_under_a_videos_name_is_not_followed(name: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.ts"
+    secret.write_bytes(b"G" * 188 * 100)
+    playlists = (
+        f"#EXTM3U\n#EXTINF:1,\nfile://{secret}\n",
+        f"ffconcat version 1.0\nfile {secret}\n",
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"/>',
+    )
+    for playlist in playlists:
+        with pytest.raises(OutputFailed, match="cannot be decoded"):
+            inspect(OutputFile(name, playlist.encode()))
