@@ -6,11 +6,11 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from worker.catalogue import ModelFile
 from worker.config import ModelSettings
@@ -61,15 +61,23 @@ def find_obstacle(model: ModelFile, settings: ModelSettings) -> str | None:
     headers = {"Range": "bytes=0-0"}
     if source and settings.token:
         headers["Authorization"] = f"Bearer {settings.token}"
-    with requests.Session() as session:
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(max_retries=1))
-        try:
-            with session.get(url, stream=True, timeout=PROBE_TIMEOUT, headers=headers) as reply:
-                return None if _is_passing(reply.status_code) else _explain(where, reply)
-        except requests.RequestException as error:
-            kind = type(error).__name__
-            return f"{where} cannot be reached ({kind}): check the network, or put the file on the volume"
+    try:
+        with _look(url, headers) as reply:
+            return None if _is_passing(reply.status_code) else _explain(where, reply)
+    except requests.RequestException as error:
+        kind = type(error).__name__
+        return f"{where} cannot be reached ({kind}): check the network, or put the file on the volume"
+
+
+def _look(url: str, headers: Mapping[str, str], tries: int = 2) -> requests.Response:
+    """The answer without its content; asked for again here, because urllib3 would log the URL with its secrets."""
+    try:
+        return requests.get(url, stream=True, timeout=PROBE_TIMEOUT, headers=headers)
+    except requests.RequestException:
+        if tries == 1:
+            raise
+        time.sleep(0.5)
+        return _look(url, headers, tries - 1)
 
 
 def stage(target: Path) -> Path:
