@@ -10,21 +10,21 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_DIR:=/comfyui}"
 : "${COMFYUI_DATA:=/tmp/comfyui}"                    # a folder | where ComfyUI keeps its input, output and models if COMFYUI_DIR is not writable, as with `docker run --user` or a read-only root
 : "${COMFYUI_PYTHON:=$COMFYUI_DIR/.venv/bin/python}" # a program | ComfyUI's Python; the image sets it
-: "${COMFYUI_LISTEN:=127.0.0.1}"                     # an address | where ComfyUI listens; `0.0.0.0` opens its page and API to everyone who reaches the container: for debugging only
+: "${COMFYUI_LISTEN:=127.0.0.1}"                     # an address | where ComfyUI listens; `0.0.0.0` opens its page and API to everyone who can reach the container: for debugging only
 : "${COMFYUI_PORT:=8188}"                            # a port | where ComfyUI listens
 : "${COMFYUI_ARGS:=}"                                # arguments, separated by spaces | added to ComfyUI's command line, as in `--reserve-vram 2`; `--use-sage-attention` gives black video with this model
 : "${COMFYUI_LOG:=/tmp/comfyui.log}"
 : "${COMFYUI_PID:=/tmp/comfyui.pid}"
-: "${COMFYUI_LOG_LIMIT:=10000000}" # bytes | a longer COMFYUI_LOG loses its beginning
+: "${COMFYUI_LOG_LIMIT:=10000000}" # bytes | when COMFYUI_LOG grows longer, its beginning is cut off
 : "${MODELS_STATE:=/tmp/models.state}"
 : "${COMFYUI_STATE:=/tmp/comfyui.state}"
 : "${BOOT_FILE:=/tmp/worker.boot}"
 : "${END_WAIT:=15}" # s that the handler has to tell the platform why it is unfit, and to answer its job
 : "${MODEL_PATHS:=/tmp/extra_model_paths.yaml}"
-: "${VOLUME_CUSTOM_NODES:=0}"    # 0 or 1 | 1: ComfyUI loads the node packs of the volume's `custom_nodes/` ([what that means](WORKFLOWS.md#custom-nodes))
-: "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after so many within COMFYUI_DEATH_WINDOW the container ends
+: "${VOLUME_CUSTOM_NODES:=0}"    # 0 or 1 | 1: load the node packs in the volume's `custom_nodes/` ([what that means](WORKFLOWS.md#custom-nodes))
+: "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after this many within COMFYUI_DEATH_WINDOW the container stops
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
-: "${RUNPOD_INIT_TIMEOUT:=420}"  # s | the platform's limit from the container's start to the job loop; raise it where models are downloaded
+: "${RUNPOD_INIT_TIMEOUT:=420}"  # s | RunPod's limit from the container's start until it takes jobs; raise it if models are downloaded
 export COMFYUI_DIR COMFYUI_LOG COMFYUI_PID COMFYUI_STATE MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
