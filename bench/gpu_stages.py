@@ -21,6 +21,7 @@ from bench.real_comfyui import MemoryLog, Running
 from worker import catalogue
 from worker.catalogue import PRESETS
 from worker.comfyui import ComfyUI
+from worker.graph import ATTENTION_SETTER, COMFYUIS_ATTENTION
 
 SIZES = {"480p": (848, 480), "720p": (1280, 720)}
 TINY = (96, 64)
@@ -45,6 +46,8 @@ class Measurement:
     name: str
     fields: Mapping[str, Any]
     start: Start = Start()
+    attention: str | None = None
+    """as in the node SetAttention; None: what the worker chooses"""
     options: tuple[str, ...] = ()
     """of GRAPH_OPTIONS"""
     frame_saver: bool = True
@@ -61,8 +64,6 @@ class Measurement:
 
 
 ATTENTION = {
-    "as ComfyUI chooses": Start(),
-    "cuDNN first": Start(variables={"BENCH_SDPA": "CUDNN_ATTENTION,FLASH_ATTENTION,EFFICIENT_ATTENTION,MATH"}),
     "TORCH_CUDNN_SDPA_PREFERRED=0": Start(variables={"TORCH_CUDNN_SDPA_PREFERRED": "0"}),
     "comfy-kitchen int8": Start(("--use-ck-attention",)),
     "FlashAttention's package": Start(("--use-flash-attention",)),
@@ -80,8 +81,11 @@ def plan(frames: int, tiny: bool) -> Iterator[Measurement]:
     video = {"output": "video"}
     yield Measurement("480p", "fast, 12 steps", job("fast", "480p", 12, **video))
     yield Measurement("720p", f"balanced, {SHORT} steps", job("balanced", "720p", SHORT, **video))
+    few = job("fast", "480p", SHORT, **video)
+    for name in (COMFYUIS_ATTENTION, "cudnn"):
+        yield Measurement("attention", f"{name}, by SetAttention", few, attention=name, compared=True)
     for name, start in ATTENTION.items():
-        yield Measurement("attention", name, job("fast", "480p", SHORT, **video), start, compared=True)
+        yield Measurement("attention", name, few, start, attention=COMFYUIS_ATTENTION, compared=True)
     for name, options in {"plain": (), "tiled": ("tiled_decode",)}.items():
         yield Measurement("decode", name, job("balanced", "720p", 1, **video), options=options, compared=True)
     yield Measurement("idle", "two jobs queued", job("fast", "480p", SHORT, **video), paired=True)
@@ -128,6 +132,7 @@ class Session:
         self._running: Running | None = None
         self._log: MemoryLog | None = None
         self._frames: dict[str, list[bytes]] = {}
+        self._attention = COMFYUIS_ATTENTION
         gpu = real_comfyui.describe_gpu() if self._has_gpu else {}
         self.results: dict[str, Any] = {
             "machine": {"system": platform.platform(), "cores": os.cpu_count(), **gpu},
@@ -171,7 +176,8 @@ class Session:
 
     def _measure(self, measurement: Measurement) -> dict[str, Any]:
         running, log = self._comfyui(measurement.start)
-        jobs = Jobs(running, measurement.fields, measurement.options, measurement.frame_saver)
+        chosen = measurement.attention or self._attention
+        jobs = Jobs(running, measurement.fields, measurement.options, chosen, measurement.frame_saver)
         begun = len(log.samples)
         running.profile.unlink(missing_ok=True)
         Path(f"{running.profile}.wanted").touch()
@@ -213,7 +219,9 @@ class Session:
         )
         self._log = self._stack.enter_context(MemoryLog(self._running.pid, self._has_gpu))
         self._start = start
-        stats = ComfyUI(self._running.url).stats()
+        client = ComfyUI(self._running.url)
+        stats = client.stats()
+        self._attention = client.default_of(ATTENTION_SETTER, "attention") or COMFYUIS_ATTENTION
         names = {"comfyui": "comfyui_version", "torch": "pytorch_version"}
         self.results["machine"] |= {name: stats[key] for name, key in names.items()}
         return self._running, self._log

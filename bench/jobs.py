@@ -15,7 +15,7 @@ from bench.real_comfyui import Running
 from bench.stages import Message, Recording
 from worker import config
 from worker.comfyui import ComfyUI, Limits, Prompt, Scope, execute
-from worker.graph import fill
+from worker.graph import COMFYUIS_ATTENTION, fill
 from worker.input import request
 
 STALL, STOP = 3600.0, 60.0  # seconds: a compiler or a slow disk shows no sign of work
@@ -36,9 +36,15 @@ class Jobs:
     """Jobs with the same fields and graph options; `frame_saver`: frames are saved by the worker's own node."""
 
     def __init__(
-        self, comfyui: Running, fields: Mapping[str, Any], graph_options: Sequence[str] = (), frame_saver: bool = True
+        self,
+        comfyui: Running,
+        fields: Mapping[str, Any],
+        graph_options: Sequence[str] = (),
+        attention: str = COMFYUIS_ATTENTION,
+        frame_saver: bool = True,
     ) -> None:
-        self._running, self._fields, self._options, self._frame_saver = comfyui, fields, graph_options, frame_saver
+        self._running, self._fields = comfyui, fields
+        self._changes: Any = {"options": graph_options, "attention": attention, "frame_saver": frame_saver}
 
     def run(self, number: int, **fields: Any) -> Job:
         """Job `number`, whose prompt, picture and seed no other has; nothing of it is left in ComfyUI's folders."""
@@ -52,8 +58,7 @@ class Jobs:
                 form,
                 image_name=client.upload(picture, "image.png", scope.place(picture)),
                 prefix=scope.name,
-                frame_saver=self._frame_saver,
-                options=self._options,
+                **self._changes,
             )
             prompt = Prompt(str(uuid.uuid4()), filled)
             files = execute(client, prompt, limits, scope, lambda _: None).files

@@ -5,7 +5,6 @@ A folder for ComfyUI's custom_nodes/; it has no node. Its environment says what 
 BENCH_EVENTS   a file that gets a line of JSON for each message about a prompt, with the time at which it was made: a
                busy ComfyUI sends its messages late, several at once
 BENCH_PROFILE  a file that gets PyTorch's profile of one call of the diffusion model, once FILE.wanted is there
-BENCH_SDPA     the backends of PyTorch's attention in order of preference, such as CUDNN_ATTENTION,FLASH_ATTENTION
 BENCH_PARENT   the process without which this ComfyUI ends
 """
 
@@ -18,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import comfy.model_base
-import comfy.ops
 import torch
 from server import PromptServer
-from torch.nn.attention import SDPBackend
 
 NODE_CLASS_MAPPINGS: dict[str, Any] = {}
 KINDS = ("execution_start", "executing", "progress", "execution_success")
@@ -69,8 +66,4 @@ def _end_without(parent: int) -> None:
 
 PromptServer.send_sync = _note_and_send
 comfy.model_base.BaseModel.apply_model = _profile_and_apply
-if "BENCH_SDPA" in os.environ:
-    # ComfyUI has the list where there is a GPU; elsewhere PyTorch has one kernel only.
-    order = [getattr(SDPBackend, name) for name in os.environ["BENCH_SDPA"].split(",")]
-    getattr(comfy.ops, "SDPA_BACKEND_PRIORITY", [])[:] = order
 threading.Thread(target=_end_without, args=(int(os.environ["BENCH_PARENT"]),), daemon=True).start()
