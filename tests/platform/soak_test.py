@@ -143,7 +143,8 @@ class Mix:
         self._worker.wait_for_progress(job_id)
         os.kill(int(engine.pid_file.read_text()), signal.SIGSTOP)
         wait_until(lambda: self._worker.status(job_id)["status"] in FINAL, 120)
-        assert engine.starts == starts + 1
+        wait_until(lambda: engine.starts == starts + 1)
+        assert self._worker.status(job_id)["output"]["code"] == "comfyui_unavailable"
 
     def _open(self) -> list[str]:
         newest = list(self.wanted)[-3 * AT_ONCE :]
