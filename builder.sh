@@ -162,6 +162,7 @@ run_comfyui() {
   flags+=("${extra[@]}")
   [[ ! -s $MODEL_PATHS ]] || flags+=(--extra-model-paths-config "$MODEL_PATHS")
   drop_secrets
+  export USER="${USER:-worker}" # PyTorch asks for the user's name, and a number given with --user has none
   [[ $COMFYUI_DIR == "$COMFYUI_TREE" ]] || flags+=(--input-directory "$COMFYUI_DIR/input" --output-directory
     "$COMFYUI_DIR/output" --temp-directory "$COMFYUI_DIR" --user-directory "$COMFYUI_DIR/user"
     --database-url "sqlite:///$COMFYUI_DIR/user/comfyui.db")
