@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ def unpack(python: Path, wheels: Path, target: Path) -> None:
 def run_with_wheels(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """This program again, in ComfyUI's Python with the wheels; returns its exit status."""
     python = options.python or options.comfyui_dir / ".venv/bin/python"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # this ends the other one too
     with tempfile.TemporaryDirectory(prefix="bench-gpu-wheels-", dir=options.folder) as folder:
         unpack(python, options.wheels, Path(folder))
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}

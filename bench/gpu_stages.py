@@ -241,4 +241,4 @@ def _forget(models: Path) -> None:
 
 def without_paths(arguments: list[str]) -> list[str]:
     """The command line, without where things lie on this machine."""
-    return [re.sub(r"^(--[a-z-]+=)?.*/.*", r"\1...", word) for word in arguments]
+    return [re.sub(r"^(--[a-z-]+=)?.*/.*", r"\1...", word) for word in arguments if word != "--no-wheels"]

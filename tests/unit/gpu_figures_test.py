@@ -188,6 +188,18 @@ def test_a_row_tells_the_steps_share_of_the_limit_and_the_kernel_that_ran() -> N
     assert float(cells["s at the preset's steps"]) == pytest.approx(10.4 + 16)
 
 
+def test_attention_in_several_kernels_is_told_from_one_that_is_not_there() -> None:
+    def kernel(*names: str) -> str:
+        profile = {"seconds": 2.0, "kernels": dict.fromkeys(names, 1.0)}
+        return rendered(row("480p", "fast", profile=profile))[1][0]["attention kernel, share of a step"]
+
+    assert kernel("aten::baddbmm", "aten::_softmax") == "none of one piece"
+    assert kernel("aten::addmm") == "not in the profile"
+    assert kernel("aten::_scaled_dot_product_flash_attention_for_cpu") == (
+        "aten::_scaled_dot_product_flash_attention_for_cpu, 50%"
+    )
+
+
 def test_guidance_takes_two_passes_a_step_and_an_unknown_card_has_no_limit() -> None:
     assert rendered(row("peers", "guided", forwards=2))[1][0]["% of limit"] == "100%"
     assert rendered(row("720p", "balanced"), peak=None)[1][0]["% of limit"] == ""
