@@ -1,5 +1,6 @@
 """Places for finished files outside the reply: an S3 bucket, and a folder such as the network volume's."""
 
+import functools
 import logging
 import os
 import re
@@ -217,6 +218,15 @@ class _Body(BytesIO):
         return super().read(size)
 
 
+_MAKING_CLIENT = threading.Lock()  # a session is not thread-safe where it makes clients
+
+
+@functools.cache
+def _session() -> Any:
+    """One for all uploads: each reads megabytes of S3's description."""
+    return boto3.session.Session()
+
+
 def _connect(bucket: Bucket, transport: Transport) -> Any:
     """A client that any S3 of today understands: R2 and GCS refuse the checksums that boto3 would add by default."""
     config = Config(
@@ -226,14 +236,15 @@ def _connect(bucket: Bucket, transport: Transport) -> Any:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         s3={"addressing_style": "path"},
     )
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=_endpoint(bucket),
-        region_name=region_of(bucket),
-        aws_access_key_id=bucket.access_key,
-        aws_secret_access_key=bucket.secret_key,
-        config=config,
-    )
+    with _MAKING_CLIENT:
+        client = _session().client(
+            "s3",
+            endpoint_url=_endpoint(bucket),
+            region_name=region_of(bucket),
+            aws_access_key_id=bucket.access_key,
+            aws_secret_access_key=bucket.secret_key,
+            config=config,
+        )
     client.meta.events.register("before-send.s3", transport)
     return client
 
