@@ -10,15 +10,15 @@ help() {
   cat <<'TEXT'
 usage: build_and_deploy.sh [options] [-- arguments for docker buildx build]
 
-Asks for what no option and no variable gives.
+Asks for anything that neither an option nor a variable sets.
 
   --image NAME     DEPLOY_IMAGE=NAME     repository: me/worker on Docker Hub, or registry.example:5000/me/worker
   --tag TAG        DEPLOY_TAG=TAG        default: version and commit, as in 0.1.0-1a2b3c4; never latest
   --push           DEPLOY_PUSH=yes       push the image
   --no-push        DEPLOY_PUSH=no        build only
   --endpoint ID    DEPLOY_ENDPOINT=ID    RunPod endpoint to roll over; the key is read from RUNPOD_API_KEY
-  --deploy REF     DEPLOY_REF=REF        build nothing: roll the endpoint over to this pushed image, or back to it
-  --yes            DEPLOY_YES=yes        ask nothing: take the defaults
+  --deploy REF     DEPLOY_REF=REF        do not build: roll the endpoint over to this pushed image, or back to it
+  --yes            DEPLOY_YES=yes        ask nothing: use the defaults
   --accept-license DEPLOY_ACCEPT_LICENSE=yes
                                          confirm that the model is not used in the EU, the UK or South Korea
   --dry-run        DEPLOY_DRY_RUN=yes    ask nothing, change nothing: print every check that is not met, and the plan
@@ -26,11 +26,11 @@ Asks for what no option and no variable gives.
 
 With the models inside the image: build_and_deploy.sh [options] -- --target with-models --build-arg MODEL_SETS=fast
 
-More variables: MIN_FREE_GB (40), ROLL_TIMEOUT (1800 s), ROLL_PAUSE between two looks (3 s), JOB_TIMEOUT (3600 s),
-PYTHON (.venv/bin/python, else python3), RUNPOD_API_BASE (https://api.runpod.io/v2) and RUNPOD_JOBS_BASE
+More variables: MIN_FREE_GB (40), ROLL_TIMEOUT (1800 s), ROLL_PAUSE between two checks (3 s), JOB_TIMEOUT (3600 s),
+PYTHON (.venv/bin/python, or python3), RUNPOD_API_BASE (https://api.runpod.io/v2) and RUNPOD_JOBS_BASE
 (https://api.runpod.ai/v2).
 
-Exit codes: 0 done; 1 a check or an answer stops it, nothing was changed; 2 wrong usage; 3 the build failed;
+Exit codes: 0 done; 1 stopped by a check or an answer, nothing was changed; 2 wrong usage; 3 the build failed;
 4 the push failed; 5 the endpoint's workers do not run the image; 6 they do, and the job failed.
 TEXT
 }
@@ -103,7 +103,7 @@ ask() {
 # usage: ask_build; sets ref, the image's full name
 ask_build() {
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-  commit=$(git rev-parse HEAD 2>/dev/null) || die $CHECK_FAILED "no commit here: run it in a git checkout"
+  commit=$(git rev-parse HEAD 2>/dev/null) || die $CHECK_FAILED "not a git checkout: clone the repository and run it there"
   ask image --image "Image, as in me/hunyuan-video-worker"
   check_name
   ask tag --tag "Tag" "$version-${commit:0:7}"
@@ -116,7 +116,7 @@ ask_build() {
   [nN] | no) push=no ;;
   *) die $USAGE "push is '$push': yes or no" ;;
   esac
-  [[ $push == no ]] || ask endpoint --endpoint "RunPod endpoint to roll over, or nothing"
+  [[ $push == no ]] || ask endpoint --endpoint "RunPod endpoint to roll over, or empty for none"
   [[ $push == yes || -z $endpoint ]] || die $USAGE "an endpoint pulls what is pushed: drop --no-push or --endpoint"
 }
 
@@ -137,14 +137,14 @@ check_name() {
   [[ $path != *@* ]] || die $USAGE "--image $image: a digest names a built image; roll over to it with --deploy"
   [[ $path != *:* ]] || die $USAGE "--image $image: give the tag with --tag"
   [[ $path != *[A-Z]* ]] || die $USAGE "--image $image: docker takes lowercase names only"
-  [[ $path =~ ^$part(/$part)*$ ]] || die $USAGE "--image $image is no name, as me/worker or example.org:5000/me/worker"
+  [[ $path =~ ^$part(/$part)*$ ]] || die $USAGE "--image $image is not a valid name, such as me/worker or example.org:5000/me/worker"
   [[ $registry != docker.io ]] || registry=""
 }
 
 # usage: check_build; what build and push need
 check_build() {
   [[ -z $(git status --porcelain) ]] ||
-    refuse "no commit says what would be built: commit or remove what 'git status' shows"
+    refuse "the checkout has changes: commit or remove what 'git status' shows"
   if ! command -v docker >/dev/null; then
     refuse "docker is not installed: https://docs.docker.com/get-docker/"
     return
@@ -157,7 +157,7 @@ check_build() {
   check_space
   # With stored credentials the registry itself is asked; with none, and no terminal to type them on, this fails.
   [[ $push == no || $dry_run == yes ]] || quietly docker login ${registry:+"$registry"} ||
-    refuse "the registry does not let you in: docker login${registry:+ $registry}"
+    refuse "the registry rejected your login: docker login${registry:+ $registry}"
 }
 
 # usage: check_space; on docker's disk where it can be seen, else on this one
@@ -173,7 +173,7 @@ check_space() {
 # usage: check_pushed; that the image of --deploy exists, as far as docker is here to ask its registry
 check_pushed() {
   command -v docker >/dev/null || {
-    log "docker is not installed: whether the registry has $ref is not checked"
+    log "docker is not installed: cannot check whether the registry has $ref"
     return
   }
   quietly docker buildx imagetools inspect "$ref" ||
@@ -188,7 +188,7 @@ check_endpoint() {
     return
   fi
   if ! previous=$("${management[@]}" image "$endpoint"); then
-    refuse "the endpoint is unusable; nothing was changed"
+    refuse "the endpoint cannot be used; nothing was changed"
     return
   fi
   [[ -n $deploy || $previous != "$ref" ]] ||
@@ -201,9 +201,9 @@ confirm() {
   log "The model's license (Tencent Hunyuan Community License) does not apply in the European Union, the United"
   log "Kingdom and South Korea: it grants no right to use the model or its clips there."
   if [[ $accept_license != yes && $yes == yes ]]; then
-    refuse "confirm that this is for other places only: --accept-license"
+    refuse "confirm that this is only for other places: --accept-license"
   elif [[ $accept_license != yes ]]; then
-    ask agreed --accept-license "Is this for other places only, and shall it start? yes or no" no
+    ask agreed --accept-license "Is this only for other places, and do you want to start? yes or no" no
     [[ $agreed == [yY]* ]] || die $CHECK_FAILED "stopped; nothing was changed"
   fi
 }
@@ -214,7 +214,7 @@ build_image() {
     --build-arg "WORKER_VERSION=$version" --build-arg "WORKER_COMMIT=$commit" \
     ${build_arguments[@]+"${build_arguments[@]}"} . || die $BUILD_FAILED "the build failed; see above"
   [[ $push == no ]] || run docker push "$ref" ||
-    die $PUSH_FAILED "the push of $ref failed; see above. It is built: start again, and only the push takes time"
+    die $PUSH_FAILED "the push of $ref failed; see above. The image is built, so running this again only pushes it"
 }
 
 # usage: roll_endpoint

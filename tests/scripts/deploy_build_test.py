@@ -85,7 +85,7 @@ def test_without_a_terminal_and_without_yes_it_says_which_option_is_missing(proj
         (["--image", "me/worker:1.0"], "--tag"),
         (["--image", "registry.example:5000/me/worker:1.0"], "--tag"),
         (["--image", "me/worker@sha256:" + "a" * 64], "--deploy"),
-        (["--image", "me//worker"], "no name"),
+        (["--image", "me//worker"], "not a valid name"),
         (["--image", "me/worker", "--tag", "latest"], "latest"),
         (["--image", "me/worker", "--tag", "a b"], "letters"),
         (["--image", "me/worker", "--no-push", "--endpoint", "ep1"], "--no-push"),

@@ -155,7 +155,8 @@ def make_project(tmp_path: Path, address: str = "") -> Project:
         shutil.copy(ROOT / name, folder / name)
     (folder / "pyproject.toml").write_text('[project]\nname = "worker"\nversion = "0.1.0"\n')
     (folder / "examples" / "rocket.jpg").write_bytes(b"picture")
-    shutil.copytree(ROOT / "client", folder / "client", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("client", "requirements"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (programs / "docker").write_text(DOCKER)
     (programs / "docker").chmod(0o755)
     environ = {
