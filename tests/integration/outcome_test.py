@@ -11,6 +11,7 @@ from PIL import Image
 from tests.conftest import Run
 from tests.helpers import gradient
 from tests.odd_comfyui import OddComfyUI, odd_comfyui
+from worker.comfyui.outputs import Outputs, SavedFile, Text, read
 from worker.errors import ComfyUIUnavailable, ExecutionFailed, OutputFailed, WorkerError, WorkflowRejected
 
 GRAPH = {
@@ -140,3 +141,22 @@ def test_an_answer_that_is_not_comfyuis_is_named_as_that(run: Run, route: str, s
     except WorkerError as error:
         ended = type(error)
         assert ended in {ComfyUIUnavailable, OutputFailed, WorkflowRejected}, error  # noqa: PT017 - or it ends well
+
+
+def test_each_file_and_text_is_read_with_its_node_and_what_is_neither_is_counted_once() -> None:
+    file = {"filename": "a.webp", "subfolder": "s", "type": "temp"}
+    made = {
+        "9": {"images": [file, {"filename": "b.png"}], "animated": [True], "text": ["x", 5, 6], "n": None},
+        "8": 3,
+        "7": {"gifs": [file], "animated": [False], "more": {"a": 1}},
+    }
+    assert read(made) == Outputs(
+        (
+            SavedFile("9", "a.webp", "s", "temp", animated=True),
+            SavedFile("9", "b.png", "", "output", animated=True),
+            SavedFile("7", "a.webp", "s", "temp", animated=False),
+        ),
+        (Text("9", "x"),),
+        (("9", "text"), ("8", ""), ("7", "more")),
+    )
+    assert read({"9": {"images": [{"filename": "x" * 255}, {"filename": "x" * 256}]}}).skipped == (("9", "images"),)

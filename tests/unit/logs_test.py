@@ -86,3 +86,18 @@ def test_an_exception_whose_text_fails_is_told_all_the_same() -> None:
             raise RuntimeError
 
     assert logs.brief(Mute()).startswith("Mute: ?")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("abcde", "abcde"),
+        ("abcdef", "abcd…"),
+        ("a\nb", "a\\nb"),
+        ("\x1b", "\\x1b"),
+        ("\ud800", "\\ud800"),
+        ("é猫", "é猫"),
+    ],
+)
+def test_a_text_is_cut_to_its_length_and_only_what_controls_is_escaped(text: str, line: str) -> None:
+    assert logs.one_line(text, 5) == line
