@@ -19,10 +19,10 @@ FROM base-${CUDA} AS system
 # LOCAL_HOST: without a queue of RunPod's the handler starts a local endpoint, to be reached through docker run -p.
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
-    PATH=/opt/worker-venv/bin:$PATH \
+    PATH=/worker-venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     COMFYUI_DIR=/comfyui \
-    COMFYUI_PYTHON=/opt/comfyui-venv/bin/python \
+    COMFYUI_PYTHON=/comfyui-venv/bin/python \
     LOCAL_HOST=0.0.0.0
 # hadolint ignore=DL3008 # the archive keeps only the latest version of each package
 RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
@@ -63,28 +63,28 @@ RUN /build/layers.sh split /build/comfyui-${CUDA}.txt /build
 FROM build AS torch
 COPY --from=locks /build/torch.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /build/pip/bin/python -m pip install --target /opt/torch -r /build/torch.txt \
-    && /build/layers.sh strip /opt/torch \
-    && /build/layers.sh settle /opt/torch python3
+    /build/pip/bin/python -m pip install --target /torch -r /build/torch.txt \
+    && /build/layers.sh strip /torch \
+    && /build/layers.sh settle /torch python3
 
 FROM torch AS comfyui-venv
 COPY --from=locks /build/rest.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python3 -m venv /opt/comfyui-venv \
-    && site=$(echo /opt/comfyui-venv/lib/python3*/site-packages) \
-    && echo /opt/torch >"$site/torch.pth" \
+    python3 -m venv /comfyui-venv \
+    && site=$(echo /comfyui-venv/lib/python3*/site-packages) \
+    && echo /torch >"$site/torch.pth" \
     && "$COMFYUI_PYTHON" -m pip install -r /build/rest.txt \
     && /build/layers.sh strip "$site" \
     && "$COMFYUI_PYTHON" -m pip check \
     && "$COMFYUI_PYTHON" -c 'import torch, torchvision, torchaudio, triton; print("torch", torch.__version__, torch.version.cuda)' \
-    && /build/layers.sh settle /opt/comfyui-venv "$COMFYUI_PYTHON"
+    && /build/layers.sh settle /comfyui-venv "$COMFYUI_PYTHON"
 
 FROM comfyui-venv AS comfyui
 COPY requirements/install_comfyui.sh /build/
 # Unset, they are the script's: release 0.33.0.
 ARG COMFYUI_REPOSITORY
 ARG COMFYUI_COMMIT
-RUN PIP_REQUIRE_HASHES=0 /build/install_comfyui.sh tree /comfyui /opt/comfyui-venv \
+RUN PIP_REQUIRE_HASHES=0 /build/install_comfyui.sh tree /comfyui /comfyui-venv \
     && rm -rf /comfyui/.git /comfyui/user \
     && /build/layers.sh settle /comfyui "$COMFYUI_PYTHON"
 
@@ -96,21 +96,21 @@ RUN if grep -q '^\[\[node_pack\]\]' /build/custom_nodes.toml; then \
             --comfyui /comfyui --file /build/custom_nodes.toml \
         && rm -rf /comfyui/user \
         && /build/layers.sh settle /comfyui "$COMFYUI_PYTHON" \
-        && /build/layers.sh settle /opt/comfyui-venv "$COMFYUI_PYTHON"; \
+        && /build/layers.sh settle /comfyui-venv "$COMFYUI_PYTHON"; \
     fi
 
 FROM build AS worker-venv
 COPY requirements/worker.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python3 -m venv /opt/worker-venv \
+    python3 -m venv /worker-venv \
     && python -m pip install -r /build/worker.txt \
     && python -m pip check \
     && python -c "import runpod; print('runpod', runpod.__version__)" \
-    && /build/layers.sh settle /opt/worker-venv python
+    && /build/layers.sh settle /worker-venv python
 
 # The worker's own files, tried on what they run on.
 FROM comfyui AS worker-files
-COPY --from=worker-venv /opt/worker-venv /opt/worker-venv
+COPY --from=worker-venv /worker-venv /worker-venv
 WORKDIR /worker
 COPY workflow_api.json builder.sh handler.py verify_setup.py ./
 COPY requirements requirements
@@ -129,37 +129,40 @@ RUN python -c "import handler, verify_setup" \
 
 # The models, downloaded to a volume and checked as at a worker's start.
 FROM system AS models
-COPY --from=worker-venv /opt/worker-venv /opt/worker-venv
+COPY --from=worker-venv /worker-venv /worker-venv
 COPY worker/__init__.py worker/catalogue.py worker/catalogue.toml worker/config.py worker/errors.py worker/logs.py worker/
 COPY worker/models worker/models
 ARG MODEL_SETS=default
 ARG HF_ENDPOINT
 RUN --mount=type=secret,id=hf_token \
-    mkdir -p /volume/models/clip_vision /volume/models/diffusion_models /volume/models/latent_upscale_models \
-    /volume/models/text_encoders /volume/models/vae /volume/models/frame_interpolation \
+    mkdir /volume /layers \
     && HF_TOKEN=$(cat /run/secrets/hf_token 2>/dev/null || true) VOLUME_DIR=/volume MODELS_DIR=/linked MODELS_MODE=LINK \
     python -m worker.models bring \
-    && find /volume/models -exec touch --no-dereference --date=2000-01-01T00:00:00Z {} +
+    && for file in /volume/models/*/*; do \
+    target=/layers/${file##*/}/comfyui/${file#/volume/} && mkdir -p "${target%/*}" && mv "$file" "$target"; \
+    done \
+    && find /layers -exec touch --no-dereference --date=2000-01-01T00:00:00Z {} +
 
-# One layer for each model, below all that changes more often. A pattern that matches nothing copies nothing.
+# One layer for each model, below all that changes more often. A pattern that matches nothing copies nothing. Whole paths
+# are copied, here and below from the root: a folder that COPY had to make would have the build's time.
 FROM system AS with-models
-COPY --link --from=models /volume/models/clip_vision/* /comfyui/models/clip_vision/
-COPY --link --from=models /volume/models/text_encoders/qwen* /comfyui/models/text_encoders/
-COPY --link --from=models /volume/models/text_encoders/byt5* /comfyui/models/text_encoders/
-COPY --link --from=models /volume/models/vae/* /comfyui/models/vae/
-COPY --link --from=models /volume/models/diffusion_models/*_720p_i2v_* /comfyui/models/diffusion_models/
-COPY --link --from=models /volume/models/diffusion_models/*_480p_i2v_* /comfyui/models/diffusion_models/
-COPY --link --from=models /volume/models/diffusion_models/*_720p_sr_* /comfyui/models/diffusion_models/
-COPY --link --from=models /volume/models/diffusion_models/*_1080p_sr_* /comfyui/models/diffusion_models/
-COPY --link --from=models /volume/models/latent_upscale_models/*_720p.* /comfyui/models/latent_upscale_models/
-COPY --link --from=models /volume/models/latent_upscale_models/*_1080p.* /comfyui/models/latent_upscale_models/
-COPY --link --from=models /volume/models/frame_interpolation/* /comfyui/models/frame_interpolation/
+COPY --link --from=models /layers/sigclip* /
+COPY --link --from=models /layers/qwen* /
+COPY --link --from=models /layers/byt5* /
+COPY --link --from=models /layers/hunyuanvideo15_vae* /
+COPY --link --from=models /layers/*_720p_i2v_* /
+COPY --link --from=models /layers/*_480p_i2v_* /
+COPY --link --from=models /layers/*_720p_sr_* /
+COPY --link --from=models /layers/*_1080p_sr_* /
+COPY --link --from=models /layers/*_upsampler_720p* /
+COPY --link --from=models /layers/*_upsampler_1080p* /
+COPY --link --from=models /layers/rife* /
 ARG MODEL_SETS=default
 ENV MODEL_SETS=$MODEL_SETS
-COPY --link --from=torch /opt/torch /opt/torch
-COPY --link --from=nodes /opt/comfyui-venv /opt/comfyui-venv
+COPY --link --from=torch /torch /torch
+COPY --link --from=nodes /comfyui-venv /comfyui-venv
 COPY --link --from=nodes /comfyui /comfyui
-COPY --link --from=worker-venv /opt/worker-venv /opt/worker-venv
+COPY --link --from=worker-venv /worker-venv /worker-venv
 COPY --link --from=worker-files /comfyui/custom_nodes/hunyuan_worker /comfyui/custom_nodes/hunyuan_worker
 COPY --link --from=worker-files /worker /worker
 ARG WORKER_VERSION=dev
@@ -172,10 +175,10 @@ LABEL org.opencontainers.image.title="HunyuanVideo 1.5 worker with models" \
       org.opencontainers.image.source=$WORKER_SOURCE
 
 FROM system AS worker
-COPY --link --from=torch /opt/torch /opt/torch
-COPY --link --from=nodes /opt/comfyui-venv /opt/comfyui-venv
+COPY --link --from=torch /torch /torch
+COPY --link --from=nodes /comfyui-venv /comfyui-venv
 COPY --link --from=nodes /comfyui /comfyui
-COPY --link --from=worker-venv /opt/worker-venv /opt/worker-venv
+COPY --link --from=worker-venv /worker-venv /worker-venv
 COPY --link --from=worker-files /comfyui/custom_nodes/hunyuan_worker /comfyui/custom_nodes/hunyuan_worker
 COPY --link --from=worker-files /worker /worker
 ARG WORKER_VERSION=dev

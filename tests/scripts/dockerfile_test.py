@@ -115,13 +115,10 @@ def test_no_secret_is_an_argument_or_a_variable_of_the_image():
 
 
 def test_each_model_has_a_layer_of_its_own_in_the_image_with_models():
-    patterns = re.findall(
-        r"^COPY --link --from=models /volume/models/(\S+) /comfyui/models/\S+$", DOCKERFILE, re.MULTILINE
-    )
+    patterns = re.findall(r"^COPY --link --from=models /layers/(\S+) /$", DOCKERFILE, re.MULTILINE)
     models = catalogue.load(catalogue.MODEL_SETS, {})
     for model in models:
-        assert [fnmatch(str(model.path), pattern) for pattern in patterns].count(True) == 1, model.path
-        assert f"/volume/models/{model.folder} " in DOCKERFILE, "a folder that is empty is there all the same"
+        assert [fnmatch(model.name, pattern) for pattern in patterns].count(True) == 1, model.name
     assert len(patterns) == len(models)
 
 
