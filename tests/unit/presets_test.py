@@ -185,9 +185,7 @@ def test_tiled_decode_changes_the_decoder_only() -> None:
 def test_a_missing_model_is_told_with_its_place_size_and_set() -> None:
     error = catalogue.explain_missing({PRESETS["fast"].model, "own.safetensors"})
     assert error is not None
-    assert re.search(
-        r"diffusion_models/hunyuanvideo1.5_480p\S+ \(8.3 GB\).* adds fast to MODEL_SETS", error.message
-    )
+    assert re.search(r"diffusion_models/hunyuanvideo1.5_480p\S+ \(8.3 GB\).* adds fast to MODEL_SETS", error.message)
     assert error.details["files"] == [f"diffusion_models/{PRESETS['fast'].model}"]
     assert catalogue.explain_missing({"own.safetensors"}) is None
 
