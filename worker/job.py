@@ -94,12 +94,7 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
         names = [upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
         start = names.pop(0) if request.picture else None
         uploads = {entry.name: name for entry, name in zip(request.images, names, strict=True)}
-        packs = ("custom_nodes.", "comfy_api_nodes.") if settings.api_nodes else ("custom_nodes.",)
-        rules = graph.Rules(
-            settings.nodes_allow,
-            settings.nodes_deny,
-            is_installed=functools.cache(lambda name: (comfyui.module_of(name) or packs[0]).startswith(packs)),
-        )
+        rules = rules_of(comfyui, settings)
         adapted = graph.adapt(request.workflow, image_name=start, uploads=uploads, prefix=scope.name, rules=rules)
         return Plan(adapted, (*warnings, *adapted.warnings))
     (picture,) = pictures
@@ -117,6 +112,13 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
     filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=saver, **changes)
     expected = video.Expected(form.num_frames, request.fps, stills=filled.frames_node is not None)
     return Plan(filled, tuple(warnings), request.facts(form, **changes), expected)
+
+
+def rules_of(comfyui: ComfyUI, settings: Settings) -> graph.Rules:
+    """Which classes a caller's workflow may use here: what the operator installed is the operator's choice."""
+    packs = ("custom_nodes.", "comfy_api_nodes.") if settings.api_nodes else ("custom_nodes.",)
+    is_installed = functools.cache(lambda name: (comfyui.module_of(name) or packs[0]).startswith(packs))
+    return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed)
 
 
 def attention(comfyui: ComfyUI, settings: Settings) -> str:
