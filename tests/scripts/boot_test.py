@@ -69,6 +69,7 @@ def test_a_job_that_comfyui_dies_under_is_told_its_last_lines_and_the_next_one_r
     status = submit(endpoint, small(steps=100, prompt="a prompt of its caller"))
     wait_for(lambda: "percent" in (status().get("output") or {}), 40)
     assert "warm-up: a clip of one frame took" in container.text.partition("HANDLER CALLED")[0]
+    wait_for(container.says(r"comfyui pid \d+\s"))
     pid = container.text.partition("comfyui pid ")[2].split()[0]
     os.kill(int(pid), signal.SIGKILL)
     wait_for(lambda: status()["status"] in FINAL)
