@@ -16,13 +16,6 @@ from tests.pages import ROOT
 
 
 def test_the_last_result_can_be_fetched_after_sigterm(tmp_path: Path) -> None:
-    try:
-        fetch_after_sigterm(tmp_path)
-    except requests.ConnectionError:  # seen once in three runs of the whole suite: the endpoint had gone before a look
-        fetch_after_sigterm(tmp_path)
-
-
-def fetch_after_sigterm(tmp_path: Path) -> None:
     port = find_free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")}
     environ |= {"LOCAL_PORT": str(port), "COMFYUI_PORT": str(find_free_port()), "LOCAL_HOST": "127.0.0.1"}
@@ -34,7 +27,8 @@ def fetch_after_sigterm(tmp_path: Path) -> None:
     try:
         wait_until(lambda: is_up(url), 60)
         job_id = requests.post(f"{url}/run", json={"input": small_job(steps=30)}, timeout=10).json()["id"]
-        wait_until(lambda: status(url, job_id)["status"] == "IN_PROGRESS")
+        # Taken is not begun: a worker that is told to end in between drops the job.
+        wait_until(lambda: "percent" in (status(url, job_id).get("output") or {}))
         worker.send_signal(signal.SIGTERM)
         wait_until(lambda: status(url, job_id, pause=0.1)["status"] not in {"IN_QUEUE", "IN_PROGRESS"})
         assert len(status(url, job_id)["output"]["outputs"]) == 6
