@@ -7,8 +7,8 @@ const MAX_PIXELS = 64_000_000;
 /** A clip's sides are 2048 at most, so this loses nothing that a clip could show. */
 const SIDES = [4096, 3072, 2048, 1024];
 const QUALITY = 0.92;
-const READ_BY_WORKER = /^image\/(png|jpeg|webp|gif|bmp|tiff|avif)$/;
-const FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF";
+const READ_BY_WORKER = /^image\/(png|jpeg|webp|gif|bmp|tiff|avif|heic|heif)$/;
+const FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC";
 
 /**
  * @typedef {{blob: Blob, name: string, width: number, height: number, note: string}} StartImage
@@ -33,11 +33,10 @@ export async function readImage(blob, name, maxAspect = Infinity) {
   }
 }
 
-/** A file that the browser cannot read: the worker can if it is a TIFF. */
+/** A file that the browser cannot read: the worker can if it is a TIFF or a phone's HEIC. */
 async function asItIs(blob, name) {
   const start = String.fromCharCode(...new Uint8Array(await blob.slice(0, 12).arrayBuffer()));
-  if (/^....ftyp(hei|mif1)/s.test(start)) throw new Error("is a HEIC photo: save it as JPEG or PNG first");
-  if (!/^(II\*\0|MM\0\*)/.test(start)) throw new Error(`is not a readable image: use ${FORMATS}`);
+  if (!/^(II\*\0|MM\0\*|....ftyp(hei|mif1))/s.test(start)) throw new Error(`is not a readable image: use ${FORMATS}`);
   if (blob.size > LIMIT) throw new Error(`has ${megabytes(blob.size)}, at most ${megabytes(LIMIT)} can be sent: save it as JPEG first`);
   return { blob, name, width: 0, height: 0, note: "This browser cannot show the file. It is sent as it is." };
 }

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import socket
+import struct
 import textwrap
 import threading
 import time
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
 
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from worker.config import read as load_settings
 from worker.errors import ImageRejected
 from worker.input.image import Image, load
 
+pillow_heif.register_heif_opener()  # the worker's decoder does so in its own process
 SETTINGS = load_settings({})
 ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 
@@ -102,7 +105,6 @@ def test_text_that_is_no_picture_at_all_is_named(source: str, words: str) -> Non
     [
         (b"\n<!DOCTYPE html><html></html>", "a web page"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-        (b"\0\0\0\x20ftypheic" + bytes(99), "HEIC"),
         (b"\0\0\0\x20ftypisom" + bytes(99), "a video"),
         (b"hello", "not a readable image (5 bytes)"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a readable image"),
@@ -118,7 +120,7 @@ def test_stills_that_comfyui_reads_keep_their_bytes(kind: str, suffix: str) -> N
     assert read(data) == Image(data, suffix, 48, 64)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "AVIF", "HEIF"])
 def test_other_formats_become_a_png_of_the_same_pixels(kind: str) -> None:
     data = encode(PHOTO, kind)
     image = read(data)
@@ -170,6 +172,12 @@ def test_a_callers_graph_gets_every_kind_as_sent() -> None:
     assert read(moving, as_sent=True) == Image(moving, ".gif", 9, 9)
 
 
+def test_a_callers_graph_gets_a_heic_as_a_png_that_keeps_its_transparency() -> None:
+    image = read(encode(Pillow.new("RGBA", (64, 48), (200, 30, 30, 100)), "HEIF"), as_sent=True)
+    assert (image.suffix, image.warnings) == (".png", ())
+    assert pixels(image).getpixel((5, 5)) == (200, 30, 30, 100)
+
+
 def test_the_size_told_is_the_size_shown() -> None:
     turned = Pillow.Exif()
     turned[0x0112] = 6
@@ -178,7 +186,20 @@ def test_the_size_told_is_the_size_shown() -> None:
         assert (image.width, image.height) == (64, 48)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("as_sent", [False, True])
+def test_a_heic_that_a_phone_held_sideways_took_stands_upright(as_sent: bool) -> None:
+    turned = Pillow.Exif()
+    turned[0x0112] = 6
+    picture = Pillow.new("RGB", (96, 64), (0, 0, 200))
+    picture.paste((200, 0, 0), (0, 0, 48, 64))  # left as the sensor lies, above as the photo is seen
+    image = read(encode(picture, "HEIF", exif=turned.tobytes()), as_sent=as_sent)
+    assert (image.width, image.height) == pixels(image).size == (64, 96)
+    above, below = (color_at(pixels(image), 32, y) for y in (10, 86))
+    assert above[0] > 190
+    assert below[2] > 190
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"])
 def test_a_cut_file_is_refused(kind: str) -> None:
     data = encode(PHOTO, kind)
     for length in (len(data) // 2, len(data) - 24):
@@ -225,7 +246,9 @@ def test_a_strip_is_refused_and_a_panorama_is_not() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @settings(max_examples=150, deadline=None)
 @given(
-    source=st.sampled_from([encode(PHOTO, kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")]),
+    source=st.sampled_from(
+        [encode(PHOTO, kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")]
+    ),
     changes=st.lists(st.tuples(st.floats(0, 0.99), st.integers(0, 255)), max_size=8),
     text=st.text(max_size=40),
 )
@@ -239,7 +262,7 @@ def test_no_damaged_file_and_no_text_escapes_as_anything_but_a_refusal(
     assert verdict(text if not text.strip().lower().startswith("http") else "").startswith("image ")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "HEIF"])
 def test_a_wrong_byte_anywhere_gives_a_picture_or_a_refusal(kind: str) -> None:
     data = encode(PHOTO, kind)
     for place in range(0, 400, 2):
@@ -475,7 +498,7 @@ def test_a_url_with_a_space_says_so() -> None:
         (b"ID3\x04", "a sound"),
         (b"RIFF\0\0\0\0WAVEfmt ", "a sound"),
         (b"\0\0\0 ftypmp42", "a video"),
-        (b"\0\0\0 ftypheic", "a HEIC photo"),
+        (b"\0\0\0 ftypheic", "cut short or damaged"),
         (b'{"error": "no"}', "JSON"),
         (b"8BPS", "a Photoshop file"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
@@ -500,6 +523,28 @@ def test_a_profile_of_other_colors_than_srgb_is_applied_as_a_viewer_does() -> No
     for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile"):
         same = encode(red, icc_profile=profile)
         assert read(same).data == same
+
+
+def display_p3() -> bytes:
+    """sRGB's profile with the primaries of Display P3 as ICC has them, adapted to D50."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    primaries = {
+        b"rXYZ": (0.51512, 0.2412, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.1571, 0.06657, 0.78407),
+    }
+    for tag, xyz in primaries.items():
+        (place,) = struct.unpack_from(">I", profile, profile.index(tag) + 4)
+        struct.pack_into(">3i", profile, place + 8, *(round(value * 65536) for value in xyz))
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "AVIF", "HEIF"])
+def test_a_wide_gamut_photo_has_the_colors_that_a_viewer_shows(kind: str) -> None:
+    photo_color, in_srgb = (200, 120, 90), (213, 115, 83)  # by the primaries of CSS Color 4
+    data = encode(Pillow.new("RGB", (64, 48), photo_color), kind, icc_profile=display_p3(), quality=100)
+    shown = color_at(pixels(read(data)), 20, 20)
+    assert all(abs(one - other) <= 3 for one, other in zip(shown, in_srgb, strict=True)), shown
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,12 @@ from typing import Any
 from worker.config import Settings
 from worker.input import decoder, media
 from worker.input import source as sources
-from worker.input.pixels import Image, Unfit
+from worker.input.pixels import READABLE, Image, Unfit
 from worker.input.source import rejected
-from worker.stills import FORMATS
 
 __all__ = ["Image", "letterbox", "load", "warm"]
 
 _LOOKS_LIKE = (
-    (rb"(?s)....ftyp(?:hei|hev|mif1|msf1)", "a HEIC photo"),
     (rb"(?s)....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
     (rb"(?s)RIFF....WAVE|ID3|\xff[\xfb\xf3\xf2]|OggS|fLaC", "a sound"),
     (rb"\s*%PDF", "a PDF"),
@@ -45,10 +43,10 @@ def load(
     """Read a picture from base64, a data URI or an http(s) URL; raises ImageRejected naming `field` and what to do.
 
     PNG, JPEG and WebP stills keep their bytes; all else becomes a PNG, animations their first frame, and transparency
-    is laid on white (LoadImage would show the colors hidden under it). `as_sent` only checks: for a caller's own
-    graph, where transparency is LoadImage's mask and an animation its batch, and where a video or a sound is taken,
-    for LoadVideo and LoadAudio. `check` is called again and again while
-    this downloads or decodes, and ends it if it raises.
+    is laid on white (LoadImage would show the colors hidden under it). `as_sent` only checks, and makes a PNG of HEIC
+    alone: for a caller's own graph, where transparency is LoadImage's mask and an animation its batch, and where a
+    video or a sound is taken, for LoadVideo and LoadAudio. `check` is called again and again while this downloads or
+    decodes, and ends it if it raises.
     """
     most = max(settings.max_image_bytes, settings.max_media_bytes) if as_sent else settings.max_image_bytes
     data = sources.read(source, field, most, check, fetch_seconds)
@@ -80,7 +78,7 @@ def _explain(fault: Unfit, data: bytes, field: str, settings: Settings) -> str:
     return {
         "size": str(fault),
         "pixels": f"{str(fault) or 'has too many pixels'}; {allowed}: scale it down",
-        "unknown": f"is {_describe(data)}; send one of {', '.join(FORMATS)}",
+        "unknown": f"is {_describe(data)}; send one of {', '.join(READABLE)}",
         "slow": f"takes longer than {decoder.SECONDS:g} s to decode; send it smaller, or as a plain PNG or JPEG",
         "dead": f"cannot be decoded within the memory it may take; {allowed}: send it smaller, or as PNG or JPEG",
     }.get(fault.kind, f"is cut short or damaged ({len(data)} bytes); send the whole file again")

@@ -1,5 +1,6 @@
 """What a picture's bytes hold: looked at and decoded in full. It runs in decoder's child, and imports little."""
 
+import re
 from dataclasses import dataclass, replace
 from io import BytesIO
 
@@ -12,6 +13,10 @@ MAX_ASPECT = 16
 """Long side by short side. CLIPVisionEncode scales the short side to 384 pixels before it crops: 1:1000 costs ComfyUI
 1.7 GB of memory, 1:16 some 30 MB; wider than any panorama that survives the crop to a video."""
 
+READABLE = (*FORMATS, "HEIC")
+_HEIC = "HEIF"
+"""Pillow's name for the format of phones' photos; ComfyUI reads none."""
+_HEIC_START = re.compile(rb"(?s)....ftyp(?:hei|hev|mif1|msf1)")
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp"}  # MPO: a phone's JPEG with a preview inside
 _PLAIN_MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA")
 
@@ -40,14 +45,14 @@ def look(data: bytes, max_pixels: int, *, as_sent: bool) -> Image:
     """Decode the picture; raises Unfit.
 
     PNG, JPEG and WebP stills keep their bytes; all else becomes a PNG, animations their first frame, and transparency
-    is laid on white (LoadImage would show the colors hidden under it). `as_sent` only checks.
+    is laid on white (LoadImage would show the colors hidden under it). `as_sent` only checks, but for HEIC.
     """
     try:
         return _look(data, max_pixels, as_sent)
     except Unfit:
         raise
     except UnidentifiedImageError as error:
-        raise Unfit("unknown") from error
+        raise Unfit("broken" if _HEIC_START.match(data) else "unknown") from error
     except (Pillow.DecompressionBombError, MemoryError) as error:
         raise Unfit("pixels") from error
     except Exception as error:  # what readers raise on broken files has no end
@@ -64,22 +69,34 @@ def letterbox(picture: Image, width: int, height: int) -> Image:
 
 def _look(data: bytes, max_pixels: int, as_sent: bool) -> Image:
     """Look at the header before any pixel is decoded, then decode every one: ComfyUI lets a cut file pass."""
-    with Pillow.open(BytesIO(data), formats=FORMATS) as header:
-        frames = 1 if header.format == "MPO" else int(getattr(header, "n_frames", 1))
+    formats = _formats(data)
+    with Pillow.open(BytesIO(data), formats=formats) as header:
+        frames = 1 if header.format in ("MPO", _HEIC) else int(getattr(header, "n_frames", 1))
         _check_size(header.size, frames if as_sent else 1, max_pixels)
         header.verify()  # a PNG's checksums; it cannot be read on afterwards
-    with Pillow.open(BytesIO(data), formats=FORMATS) as picture:
+    with Pillow.open(BytesIO(data), formats=formats) as picture:
         picture.load()
         name, mode = str(picture.format), picture.mode
-        shown = picture if as_sent else _in_srgb(picture)
+        keep = as_sent and name != _HEIC
+        shown = picture if keep else _in_srgb(picture)
         ImageOps.exif_transpose(picture, in_place=True)
         width, height = picture.size
         warnings = () if as_sent else _tell_losses(picture, frames)
-        if as_sent or (name in _SUFFIXES and mode in _PLAIN_MODES and not warnings and shown is picture):
+        if keep or (name in _SUFFIXES and mode in _PLAIN_MODES and not warnings and shown is picture):
             return Image(data, _SUFFIXES.get(name, f".{name.lower()}"), width, height)
         if shown is not picture:
             shown = ImageOps.exif_transpose(shown)
-        return Image(_write_png(to_rgb(shown)), ".png", width, height, warnings)
+        return Image(_write_png(shown if as_sent else to_rgb(shown)), ".png", width, height, warnings)
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """What may open it: the reader of HEIC, some 30 MB, is loaded for its own files alone."""
+    if not _HEIC_START.match(data):
+        return FORMATS
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener(thumbnails=False)
+    return (*FORMATS, _HEIC)
 
 
 def _in_srgb(picture: Pillow.Image) -> Pillow.Image:
