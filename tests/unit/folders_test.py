@@ -128,7 +128,7 @@ class TestSweep:
 
     def test_nothing_of_a_worker_that_lives(self, comfyui: Path) -> None:
         with subprocess.Popen(
-            [sys.executable, "-c", f"{SWEEP}; print(); sys.stdin.read()", str(comfyui)],
+            [sys.executable, "-c", f"{SWEEP}; print(flush=True); sys.stdin.read()", str(comfyui)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         ) as other:
