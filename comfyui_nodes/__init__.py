@@ -4,7 +4,10 @@ The worker does without them where ComfyUI does not have them.
 """
 
 from .attention import SetAttention
+from .prompt_thread import end_with_prompt_thread
 from .save_frames import SaveFrames
+
+end_with_prompt_thread()
 
 NODE_CLASS_MAPPINGS = {"SaveFrames": SaveFrames, "SetAttention": SetAttention}
 NODE_DISPLAY_NAME_MAPPINGS = {"SaveFrames": "Save frames", "SetAttention": "Set attention"}

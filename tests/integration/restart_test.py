@@ -105,18 +105,16 @@ class TestKill:
 
 class TestPromptThread:
     SCRIPT = (
-        "import importlib.util, threading, time, sys; spec = importlib.util.spec_from_file_location('n', sys.argv[1]);"
-        "node = importlib.util.module_from_spec(spec); spec.loader.exec_module(node); node.end_with_prompt_thread()\n"
-        "def prompt_worker(): raise RuntimeError('outside a node')\n"
-        "def other(): raise RuntimeError('elsewhere')\n"
-        "threading.Thread(target=globals()[sys.argv[2]], daemon=True).start(); time.sleep(2)"
+        "import sys, threading, time, comfyui_nodes\n"
+        "def prompt_worker(): raise {error}\n"
+        "def other(): raise {error}\n"
+        "threading.Thread(target={thread}, daemon=True).start(); time.sleep(2)"
     )
 
+    @pytest.mark.parametrize("error", ["RuntimeError", "SystemExit"])  # nodes call sys.exit, too
     @pytest.mark.parametrize(("thread", "status"), [("prompt_worker", 70), ("other", 0)])
-    def test_its_death_ends_comfyui_and_no_other_threads_does(self, thread: str, status: int) -> None:
-        node = ROOT / "comfyui_nodes" / "prompt_thread.py"
-        done = subprocess.run(
-            [sys.executable, "-c", self.SCRIPT, str(node), thread], check=False, capture_output=True, text=True
-        )
-        assert done.returncode == status
-        assert "RuntimeError" in done.stderr
+    def test_with_the_nodes_its_death_ends_comfyui_and_no_other_threads_does(
+        self, thread: str, error: str, status: int
+    ) -> None:
+        script = self.SCRIPT.format(thread=thread, error=error)
+        assert subprocess.run([sys.executable, "-c", script], check=False, cwd=ROOT).returncode == status

@@ -7,14 +7,18 @@ import random
 import shlex
 import subprocess
 import threading
+import time
+import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from worker.comfyui import ComfyUI, wait_for_answer
+from worker.comfyui import ComfyUI, Limits, Prompt, Scope, execute, wait_for_answer
 from worker.errors import ComfyUIUnavailable
+from worker.graph import Graph
 
 pytestmark = pytest.mark.timeout(3600)
 BOOT = 120.0
@@ -35,6 +39,9 @@ class Process:
     def kill(self) -> None:
         self._popen.kill()
         self._popen.wait()
+
+    def has_ended(self) -> bool:
+        return self._popen.wait(10) is not None
 
     def restart(self) -> None:
         self.kill()
@@ -68,3 +75,22 @@ def test_a_job_that_comfyui_dies_under_says_so_and_the_next_one_waits_for_it_and
             run(comfyui, small(width=128, height=96, num_frames=9, steps=100), report=kill_soon)
         killers[0].join()
         assert len(run(comfyui, small(seed=random.randrange(2**32)), boot_timeout=BOOT)["outputs"]) == 6
+
+
+def test_a_prompt_thread_that_dies_ends_comfyui_and_the_job_at_once_and_the_next_one_runs(comfyui, run, small):
+    """By a bad link in an input that nobody looks at, from a node in the cache: the worker lets no caller send one."""
+    graph: dict[str, Any] = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+    limits = Limits(time.monotonic() + 600, 600, 5, threading.Event())
+    with Scope(comfyui.home) as scope, closing(ComfyUI(comfyui.url)) as client:
+        execute(client, Prompt(str(uuid.uuid4()), Graph(graph)), limits, scope, lambda _: None)
+        graph["2"]["inputs"]["unknown"] = ["1", 99]
+        began = time.monotonic()
+        with pytest.raises(ComfyUIUnavailable, match="died"):
+            execute(client, Prompt(str(uuid.uuid4()), Graph(graph)), limits, scope, lambda _: None)
+        assert time.monotonic() - began < 60
+    assert comfyui.has_ended()
+    comfyui.restart()
+    assert len(run(comfyui, small(), boot_timeout=BOOT)["outputs"]) == 6
