@@ -117,8 +117,17 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
 def rules_of(comfyui: ComfyUI, settings: Settings) -> graph.Rules:
     """Which classes a caller's workflow may use here: what the operator installed is the operator's choice."""
     packs = ("custom_nodes.", "comfy_api_nodes.") if settings.api_nodes else ("custom_nodes.",)
-    is_installed = functools.cache(lambda name: (comfyui.module_of(name) or packs[0]).startswith(packs))
-    return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed)
+    find = functools.cache(comfyui.find_class)
+
+    def is_installed(name: str) -> bool:
+        found = find(name)
+        return found is None or found.module.startswith(packs)  # ComfyUI names what it does not have
+
+    def count_outputs(name: str) -> int | None:
+        found = find(name)
+        return found.outputs if found else None
+
+    return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed, count_outputs)
 
 
 def attention(comfyui: ComfyUI, settings: Settings) -> str:

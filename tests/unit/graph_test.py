@@ -37,9 +37,11 @@ def filled(frame_saver: bool = False, attention: str = "comfyui", **fields: Any)
     return fill(request, request.form(1, 1), image_name="job/start.png", prefix="job", **how)
 
 
-def adapted(workflow: Any, uploads: dict[str, str] | None = None, image_name: str | None = None) -> Graph:
+def adapted(
+    workflow: Any, uploads: dict[str, str] | None = None, image_name: str | None = None, rules: Rules = ANY
+) -> Graph:
     before = copy.deepcopy(workflow)
-    graph = adapt(workflow, uploads=uploads or {}, image_name=image_name, prefix="job", rules=ANY)
+    graph = adapt(workflow, uploads=uploads or {}, image_name=image_name, prefix="job", rules=rules)
     assert workflow == before
     return graph
 
@@ -381,6 +383,28 @@ def saving(**inputs: Any) -> Node:
 def test_a_link_to_a_node_that_is_not_there_names_the_input_and_both_nodes() -> None:
     with pytest.raises(WorkflowRejected, match=r"node 2 \(SaveImage\): images comes from node 99, which the workflow"):
         adapted(saving(images=["99", 0]))
+
+
+@pytest.mark.parametrize(
+    ("source", "slot", "count"),
+    [("LoadImage", 2, 2), ("LoadImage", -3, 2), ("LoadImage", 0.0, 2), ("SaveLoRA", 10**400, 0), ("Packs", 3, 3)],
+)
+def test_a_link_to_an_output_that_is_not_there_is_refused(source: str, slot: Any, count: int) -> None:
+    """In an input that the class does not have, ComfyUI's prompt thread would die of it."""
+    graph = {
+        "1": {"class_type": source, "inputs": {}},
+        "2": {"class_type": "PreviewAny", "inputs": {"no": ["1", slot]}},
+    }
+    with pytest.raises(WorkflowRejected, match=f"no comes from output .* of node 1, which has {count}"):
+        adapted(graph, rules=Rules(count_installed={"Packs": 3}.get))
+
+
+@pytest.mark.parametrize(
+    ("source", "slot"), [("LoadImage", 1), ("LoadImage", -1), ("KSampler", 0), ("LoadImage", "b"), ("Unknown", 99)]
+)
+def test_one_to_any_other_output_is_kept(source: str, slot: Any) -> None:
+    graph = {"1": {"class_type": source, "inputs": {}}, "2": {"class_type": "SaveImage", "inputs": {"no": ["1", slot]}}}
+    assert adapted(graph).nodes["2"]["inputs"]["no"] == ["1", slot]
 
 
 def test_an_image_annotated_with_its_folder_is_the_uploaded_one() -> None:

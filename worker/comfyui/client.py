@@ -46,6 +46,15 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class NodeClass:
+    """What ComfyUI tells of a class of nodes."""
+
+    module: str
+    """The Python module that it is of, such as `custom_nodes.pack`."""
+    outputs: int
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a prompt stands in ComfyUI's queue; neither: it is not there."""
 
@@ -102,11 +111,12 @@ class ComfyUI:
         """Whether there is a node class of that name (/object_info)."""
         return self._ask("GET", f"/object_info/{class_type}", lambda classes: class_type in classes)
 
-    def module_of(self, class_type: str) -> str | None:
-        """The Python module that a node class is of, such as `custom_nodes.pack`; None: ComfyUI has no such class."""
+    def find_class(self, class_type: str) -> NodeClass | None:
+        """A class of nodes; None: ComfyUI has no such class."""
 
-        def find(classes: dict[str, Any]) -> str | None:
-            return str(classes[class_type]["python_module"]) if class_type in classes else None
+        def find(listed: dict[str, Any]) -> NodeClass | None:
+            found = listed.get(class_type)
+            return NodeClass(str(found["python_module"]), len(found["output"])) if found else None
 
         name = quote(class_type.encode("utf-8", "replace")[:LONGEST_CLASS], safe="")
         return self._ask("GET", f"/object_info/{name}", find, allow=404)

@@ -54,7 +54,7 @@ def adapt(
         _check_paths(node_id, node, nodes)
     warnings += _place_savers(nodes, prefix)
     for node_id, node in nodes.items():
-        _check_links(node_id, node, nodes)
+        _check_links(node_id, node, nodes, rules)
         _check_choice(node_id, node)
     _check_something_is_saved(nodes)
     return Graph(nodes, warnings=tuple(warnings))
@@ -106,11 +106,20 @@ def _put_right(value: object) -> object:
     return value
 
 
-def _check_links(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any]) -> None:
+def _check_links(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any], rules: Rules) -> None:
+    """ComfyUI looks at no link of an input that the node's class does not have; a bad one ends its prompt thread."""
     for name, value in node["inputs"].items():
-        if _is_link(value) and value[0] not in nodes:
+        if not _is_link(value):
+            continue
+        if value[0] not in nodes:
             fault = f"{cut(name)} comes from node {cut(value[0])}, which the workflow does not have"
             raise _rejected(node_id, node, fault, name)
+        count, slot = rules.count_outputs(nodes[value[0]]["class_type"]), value[1]
+        if count is None or not isinstance(slot, (int, float)):
+            continue
+        if not isinstance(slot, int) or slot not in range(-count, count):
+            fault = f"{cut(name)} comes from output {cut(str(slot))} of node {cut(value[0])}, which has {count}"
+            raise _rejected(node_id, node, f"{fault}; the first is 0", name)
 
 
 def _check_choice(node_id: str, node: dict[str, Any]) -> None:

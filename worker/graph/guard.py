@@ -37,6 +37,15 @@ class Rules:
     deny: Collection[str] = ()
     is_installed: Callable[[str], bool] = lambda _: True
     """Whether the operator has installed the class, which is none of the release's."""
+    count_installed: Callable[[str], int | None] = lambda _: None
+    """How many outputs such a class has; None: not known."""
+
+    def count_outputs(self, class_type: str) -> int | None:
+        """How many outputs a class has; None: not known."""
+        if class_type in reviewed():
+            count: int = _load()["outputs"].get(class_type, 1)
+            return count
+        return self.count_installed(class_type)
 
     def find_fault(self, class_type: str) -> str | None:
         """Why a node of this class may not run, with the setting that says so; None: it may."""
@@ -54,12 +63,17 @@ class Rules:
         )
 
 
-@functools.cache
 def reviewed() -> Mapping[str, Mapping[str, str]]:
     """The release's classes: of each the inputs that take a value, and their types in /object_info."""
-    content = json.loads((Path(__file__).parent / "classes.json").read_text(encoding="utf-8"))
-    classes: dict[str, dict[str, str]] = content["classes"]
+    classes: dict[str, dict[str, str]] = _load()["classes"]
     return classes
+
+
+@functools.cache
+def _load() -> dict[str, Any]:
+    """`classes`: see `reviewed`; `outputs`: how many outputs a class has, where it is not one."""
+    content: dict[str, Any] = json.loads((Path(__file__).parent / "classes.json").read_text(encoding="utf-8"))
+    return content
 
 
 def is_file_like(name: str) -> bool:
