@@ -43,6 +43,7 @@ def serve(settings: Settings) -> None:
 
     for check in startup.checks(settings):
         runpod.serverless.register_fitness_check(check)
+    sdk.run_whatever_is_taken()
     log.info("Handler callable: %s", callable(handler))
     runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda _: settings.concurrency})
 

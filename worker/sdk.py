@@ -60,6 +60,33 @@ def address_guard() -> Any:
     return rp_ssrf
 
 
+def run_whatever_is_taken() -> None:
+    """Have the SDK run each job that it takes. Told to end while it asks the queue for one, it stops starting jobs,
+    waits for the answer, and drops the job that is in it: the caller would wait for the execution timeout.
+    """
+    from runpod.serverless.modules import rp_scale
+
+    class Scaler(rp_scale.JobScaler):  # type: ignore[misc]  # the SDK has no types
+        """The SDK's loops, of which the one that runs jobs ends after the one that takes them."""
+
+        def __init__(self, config: dict[str, Any]) -> None:
+            super().__init__(config)
+            self._all_taken = asyncio.Event()
+
+        async def get_jobs(self, session: Any) -> None:
+            try:
+                await super().get_jobs(session)
+            finally:
+                self._all_taken.set()
+
+        async def run_jobs(self, session: Any) -> None:
+            await super().run_jobs(session)
+            await self._all_taken.wait()
+            await super().run_jobs(session)  # what came since
+
+    rp_scale.JobScaler = Scaler
+
+
 async def run_in_thread(event: dict[str, Any], work: Work) -> dict[str, Any]:
     """What a synchronous `work(report, cancelled)` returns; its progress goes to the queue, a cancel reaches it.
 

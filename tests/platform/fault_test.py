@@ -3,6 +3,7 @@
 import base64
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -119,6 +120,18 @@ class TestSigterm:
             job_id = worker.submit(small(steps=1, output="video"), s3Config=site.bucket())
             self.terminate(worker, engine, site)
         assert worker.status(job_id)["output"]["outputs"][0]["encoding"] == "url"
+
+    def test_while_it_asks_for_a_job_and_is_given_one_afterwards(self, engine, small, tmp_path):
+        """The SDK drops it: its loop that runs jobs has ended by then."""
+        settings = {"COMFYUI_DIR": str(engine.home), "RUNPOD_LOG_LEVEL": "DEBUG"}
+        with worker_at(engine.url, tmp_path / "log", options={"poll_hold": 10}, **settings) as worker:
+            wait_until(lambda: "Starting job acquisition" in worker.log)
+            worker.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: "Kill worker" in worker.log)
+            time.sleep(1)  # that loop looks every 0.1 s whether to end
+            job_id = worker.submit(small(steps=1))
+            assert count_frames(worker, job_id) == 5
+            assert worker.process.wait(40) == 0
 
     def test_while_comfyui_boots(self, small, tmp_path, free_port):
         with worker_at(f"http://127.0.0.1:{free_port}", tmp_path / "log", LOG_LEVEL="DEBUG") as worker:
