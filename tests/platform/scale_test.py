@@ -24,7 +24,8 @@ async def handler(job):
     await asyncio.sleep(job["input"]["seconds"])
     return {}
 
-runpod.serverless.start({"handler": handler})
+if __name__ == "__main__":  # the SDK's heartbeat process imports this again, from Python 3.14 on
+    runpod.serverless.start({"handler": handler})
 """
 QUIET = {"RUNPOD_LOG_LEVEL": "ERROR"}
 GAP = 0.6  # the SDK looks for a job once a second, and hands it on within 0.1 s

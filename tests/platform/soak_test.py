@@ -192,7 +192,8 @@ def test_a_long_run_of_mixed_jobs_leaks_nothing_and_delivers_each_good_one_once(
     log.warning("%s: at first %s, then %s more", Counter(kind for kind, _ in mix.wanted.values()), before, growth)
     assert all(growth[name] <= GROWTH[name] for name in growth), growth
     assert [path for folder in ("input", "output") for path in (engine.home / folder).rglob("*")] == []
-    assert list(Path(worker.environ["TMPDIR"]).iterdir()) == []
+    left = [path.name for path in Path(worker.environ["TMPDIR"]).iterdir()]
+    assert [name for name in left if not name.startswith("pymp-")] == []  # the SDK's heartbeat, from Python 3.14 on
     for private in (SECRET, gradient()[:60], *KEYS.values()):
         assert private not in worker.log
 

@@ -133,7 +133,11 @@ def test_what_silences_the_handler_is_refused_at_once(tmp_path, arguments, envir
 def test_the_sdk_alone_takes_no_job_with_rp_serve_api_and_looks_healthy(tmp_path, free_port):
     """The failure that the refusal is for, shown on the SDK itself."""
     script = tmp_path / "plain.py"
-    script.write_text('import runpod\nrunpod.serverless.start({"handler": lambda job: {"called": True}})\n')
+    script.write_text(
+        "import runpod\n"
+        'if __name__ == "__main__":\n'
+        '    runpod.serverless.start({"handler": lambda job: {"called": True}})\n'
+    )
     with platform.start(poll_hold=0.5, ping_interval=1) as endpoint:
         environment = {**os.environ, **endpoint.worker_environ(), **UNCHECKED}
         command = [sys.executable, str(script), "--rp_serve_api", "--rp_api_port", str(free_port)]
