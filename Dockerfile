@@ -23,6 +23,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
     PYTHONUNBUFFERED=1 \
     COMFYUI_DIR=/comfyui \
     COMFYUI_PYTHON=/comfyui-venv/bin/python \
+    COMFYUI_USER=comfyui \
     LOCAL_HOST=0.0.0.0
 # hadolint ignore=DL3008 # the archive keeps only the latest version of each package
 RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
@@ -30,8 +31,10 @@ RUN --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates python3 tini \
     && apt-get clean \
     && python3 --version && tini --version \
+    && useradd --system --no-create-home --uid 990 --user-group comfyui \
     && ln -s /worker/requirements/install-node /usr/local/bin/
-# It runs as root: a network volume belongs to root, and downloaded models are saved there for the next worker.
+# The worker runs as root: a network volume belongs to root, and downloaded models are saved there for the next worker.
+# ComfyUI runs as COMFYUI_USER.
 # No HEALTHCHECK: RunPod does not run it, and a container whose ComfyUI stays down ends by itself.
 WORKDIR /worker
 EXPOSE 8188 8000
@@ -93,7 +96,7 @@ FROM comfyui AS nodes
 COPY requirements/install_node.py requirements/custom_nodes.toml /build/
 RUN if grep -q '^\[\[node_pack\]\]' /build/custom_nodes.toml; then \
         PIP_REQUIRE_HASHES=0 PIP_NO_DEPS=0 "$COMFYUI_PYTHON" /build/install_node.py \
-            --comfyui /comfyui --file /build/custom_nodes.toml \
+            --comfyui /comfyui --owner "$COMFYUI_USER" --file /build/custom_nodes.toml \
         && rm -rf /comfyui/user \
         && /build/layers.sh settle /comfyui "$COMFYUI_PYTHON" \
         && /build/layers.sh settle /comfyui-venv "$COMFYUI_PYTHON"; \
@@ -134,6 +137,18 @@ COPY worker/__init__.py worker/catalogue.py worker/catalogue.toml worker/config.
 COPY worker/models worker/models
 ARG MODEL_SETS=default
 ARG HF_ENDPOINT
+# Other files than the published ones, as at a worker's start: docs/CONFIGURATION.md, Models.
+ARG CLIP_VISION_URL
+ARG CLIP1_URL
+ARG CLIP2_URL
+ARG HUNYUAN_VAE_URL
+ARG HUNYUAN_UNET_URL
+ARG HUNYUAN_FAST_UNET_URL
+ARG HUNYUAN_UPSAMPLER_URL
+ARG HUNYUAN_SR_UNET_URL
+ARG HUNYUAN_UPSAMPLER_720P_URL
+ARG HUNYUAN_SR_720P_UNET_URL
+ARG RIFE_URL
 RUN --mount=type=secret,id=hf_token \
     mkdir /volume /layers \
     && HF_TOKEN=$(cat /run/secrets/hf_token 2>/dev/null || true) VOLUME_DIR=/volume MODELS_DIR=/linked MODELS_MODE=LINK \

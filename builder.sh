@@ -10,6 +10,7 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_DIR:=/comfyui}"
 : "${COMFYUI_DATA:=/tmp/comfyui}"                    # a folder | where ComfyUI keeps its input, output and models if COMFYUI_DIR is not writable, as with `docker run --user` or a read-only root
 : "${COMFYUI_PYTHON:=$COMFYUI_DIR/.venv/bin/python}" # a program | ComfyUI's Python; the image sets it
+: "${COMFYUI_USER:=root}"                            # a user with a group of the same name | runs ComfyUI, if the container runs as root and this user can read the models; in the image `comfyui`. `root` gives node packs the worker's rights ([what that means](WORKFLOWS.md#what-a-node-pack-may-do))
 : "${COMFYUI_LISTEN:=127.0.0.1}"                     # an address | where ComfyUI listens; `0.0.0.0` opens its page and API to everyone who can reach the container: for debugging only
 : "${COMFYUI_PORT:=8188}"                            # a port | where ComfyUI listens
 : "${COMFYUI_ARGS:=}"                                # arguments, separated by spaces | added to ComfyUI's command line, as in `--reserve-vram 2`; `--use-sage-attention` gives black video with this model
@@ -25,6 +26,12 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after this many within COMFYUI_DEATH_WINDOW the container stops
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
 : "${RUNPOD_INIT_TIMEOUT:=420}"  # s | RunPod's limit from the container's start until it takes jobs; raise it if models are downloaded
+# While ComfyUI imports, Python's garbage collector looks at every object again and again: a sixth of its start. So it looks
+# seldom until the worker's nodes are loaded, which are among the last (comfyui_nodes/garbage.py).
+START_COMFYUI='import gc, runpy, sys
+gc.set_threshold(50_000, 100, 100)
+sys.argv.pop(0)
+runpy.run_path("main.py", run_name="__main__")'
 export COMFYUI_DIR COMFYUI_LOG COMFYUI_PID COMFYUI_STATE MODELS_STATE
 export COMFYUI_URL="${COMFYUI_URL:-http://127.0.0.1:$COMFYUI_PORT}"
 
@@ -150,6 +157,45 @@ name_model_paths() {
     log "ComfyUI may not see every model of $volume, see above"
 }
 
+# usage: choose_user; AS_USER becomes what runs ComfyUI as COMFYUI_USER, or stays empty with a line that says why
+# Nodes are other people's code: as another user they neither read the worker's keys in /proc nor change its files.
+choose_user() {
+  local obstacle
+  AS_USER=()
+  if [[ -z $COMFYUI_USER || $COMFYUI_USER == root ]] || ((EUID != 0)); then return; fi
+  AS_USER=(setpriv "--reuid=$COMFYUI_USER" "--regid=$COMFYUI_USER" --init-groups --no-new-privs
+    env "USER=$COMFYUI_USER" "HOME=$COMFYUI_DIR/user")
+  if obstacle=$(give_folders 2>&1 && find_unreadable 2>&1) && [[ -z $obstacle ]]; then
+    log "ComfyUI runs as the user $COMFYUI_USER"
+  else
+    log "ComfyUI runs as root, not as $COMFYUI_USER: $obstacle"
+    AS_USER=()
+  fi
+}
+
+# usage: give_folders; COMFYUI_USER owns those that ComfyUI writes to
+give_folders() {
+  mkdir -p "$COMFYUI_DIR"/{input,output,temp,user} &&
+    chown "$COMFYUI_USER" "$COMFYUI_DIR"/{input,output,temp} && chown -R "$COMFYUI_USER" "$COMFYUI_DIR/user"
+}
+
+# usage: find_unreadable; the first of what ComfyUI needs that COMFYUI_USER cannot read
+find_unreadable() {
+  # shellcheck disable=SC2016 # for that bash
+  list_needed 2>/dev/null | "${AS_USER[@]}" bash -c \
+    'while read -r path; do [[ -r $path ]] || { echo "it cannot read $path"; break; }; done'
+}
+
+# usage: list_needed; ComfyUI's code, the GPUs, and the models that are there already
+list_needed() {
+  local -a folders
+  mapfile -t folders < <(sed -n 's/^ *"base_path": "\(.*\)",$/\1/p' "$MODEL_PATHS")
+  printf '%s\n' "$COMFYUI_PYTHON" "$COMFYUI_TREE/main.py"
+  find /dev -maxdepth 1 -name 'nvidia*' -type c
+  find -L "${folders[@]:-$COMFYUI_TREE/models}" -maxdepth 2 -type f -regex '.*\.\(safetensors\|sft\|gguf\|ckpt\|bin\|pth?\)'
+  find -L "${VOLUME_DIR:-/runpod-volume}/huggingface-cache/hub" -type f -path '*/snapshots/*.safetensors' || true
+}
+
 # usage: run_comfyui; in a process of its own, which it replaces
 # Dynamic VRAM stays on, ComfyUI's default: weights stay on the GPU until something needs the room. --highvram switches it
 # off and never gives a diffusion model's room back, also on 80 GB: three models and a 1080p clip's decoding need more.
@@ -167,7 +213,7 @@ run_comfyui() {
     "$COMFYUI_DIR/output" --temp-directory "$COMFYUI_DIR" --user-directory "$COMFYUI_DIR/user"
     --database-url "sqlite:///$COMFYUI_DIR/user/comfyui.db")
   cd "$COMFYUI_TREE" || exit 1 # its caller switches set -e off
-  exec "$COMFYUI_PYTHON" -u main.py "${flags[@]}" > >(write_log) 2>&1
+  exec "${AS_USER[@]}" "$COMFYUI_PYTHON" -u -c "$START_COMFYUI" main.py "${flags[@]}" > >(write_log) 2>&1
 }
 
 # usage: drop_secrets; nodes are other people's code, and need neither the bucket's, the hub's nor RunPod's keys
@@ -222,6 +268,7 @@ supervise_comfyui() {
   local -a deaths=()
   local status oom_kills end
   name_model_paths
+  choose_user
   while true; do
     status=0
     oom_kills=$(count_oom_kills)

@@ -9,6 +9,8 @@ needs nothing else.
 import argparse
 import compileall
 import json
+import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -63,13 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("commit", nargs="?", help="a full commit id")
     parser.add_argument("--file", type=Path, help="a list of node packs instead, as requirements/custom_nodes.toml")
     parser.add_argument("--comfyui", type=Path, required=True, help="ComfyUI's folder; the image's command has it")
+    parser.add_argument("--owner", help="ComfyUI's user, who gets the packs; the image's command has it")
     options = parser.parse_args(arguments)
     if bool(options.file) == bool(options.commit):
         parser.error("give REPOSITORY and COMMIT, or --file")
     try:
         packs = read_list(options.file) if options.file else [Pack.read(options.repository, options.commit)]
         for pack in packs:
-            install(pack, options.comfyui)
+            install(pack, options.comfyui, options.owner)
     except Failure as failure:
         print(f"install-node: {failure}", file=sys.stderr)
         return 1
@@ -85,7 +88,7 @@ def read_list(path: Path) -> list[Pack]:
         raise Failure(f"{path}: each [[node_pack]] needs a repository and a commit: {error}") from error
 
 
-def install(pack: Pack, comfyui: Path) -> None:
+def install(pack: Pack, comfyui: Path, owner: str | None) -> None:
     """Put the pack into ComfyUI's custom_nodes/, or raise Failure; then at most its requirements are there."""
     target = comfyui / "custom_nodes" / pack.name
     if target.exists():
@@ -102,6 +105,8 @@ def install(pack: Pack, comfyui: Path) -> None:
     try:
         compileall.compile_dir(target, quiet=2)
         start(pack, comfyui)
+        if owner:
+            give(target, owner)
     except BaseException:
         shutil.rmtree(target)
         raise
@@ -160,6 +165,13 @@ def start(pack: Pack, comfyui: Path) -> None:
         if library := re.search(r"(lib\S+\.so\S*): cannot open shared object", done.stdout):
             advice = f"\n{library[1]} is part of a system package: install that first, with apt-get"
         raise Failure(f"ComfyUI cannot import {pack.name}:\n{last_lines(done)}{advice}")
+
+
+def give(folder: Path, owner: str) -> None:
+    """Let ComfyUI's user own the pack: some write settings and caches beside their code."""
+    entry = pwd.getpwnam(owner)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
 
 def run(command: Sequence[str | Path], folder: Path) -> "subprocess.CompletedProcess[str]":

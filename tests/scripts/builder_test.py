@@ -4,10 +4,12 @@ import contextlib
 import http.server
 import json
 import os
+import pwd
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +70,15 @@ def test_the_boot_copies_the_models_and_the_handler_takes_over_its_process(conta
     assert not list(container.comfyui.rglob("*.part"))
 
 
+def test_the_garbage_collector_looks_seldom_until_the_workers_nodes_are_loaded(container: Container) -> None:
+    nodes = ROOT / "comfyui_nodes"
+    main = f"import gc, sys; sys.path.append({str(nodes)!r}); print('at first', gc.get_threshold(), sys.argv[:2]); "
+    main += "import garbage; garbage.settle(); print('then', gc.get_threshold(), gc.get_freeze_count() > 0)"
+    (container.comfyui / "main.py").write_text(main)
+    container.start()
+    wait_for(container.says(r"^at first \(50000, 100, 100\) \['main.py', '--listen'\]\nthen \(700, 10, 10\) True$"))
+
+
 def test_another_cache_takes_the_place_of_the_default_one(container: Container) -> None:
     container.fill_volume()
     container.start(COMFYUI_ARGS="--reserve-vram 2 --cache-lru 3")
@@ -84,6 +95,54 @@ def test_comfyui_does_not_get_the_workers_keys(container: Container) -> None:
     assert "OTHER=kept" in environ
     assert not [entry for entry in environ if entry.endswith("=secret")]
     assert "HF_TOKEN=secret" in Path(f"/proc/{container.pid}/environ").read_text().split("\0")
+
+
+@pytest.fixture
+def open_container() -> Iterator[Container]:
+    """One whose folder any user may enter, with a Python for ComfyUI that any user may run."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may start ComfyUI as another user")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        container = Container(Path(folder))
+        container.environ |= {"COMFYUI_USER": "daemon", "COMFYUI_PYTHON": "/usr/bin/python3"}
+        container.fill_volume()
+        yield container
+        container.end()
+
+
+def test_comfyui_runs_as_a_user_of_its_own_that_cannot_look_into_the_worker(open_container: Container) -> None:
+    open_container.start(HF_TOKEN="secret")
+    wait_for(open_container.comfyui_pid)
+    user, pid = pwd.getpwnam("daemon"), open_container.comfyui_pid()
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert re.search(rf"^Uid:\t{user.pw_uid}\t{user.pw_uid}\t.*\nGid:\t{user.pw_gid}\t", status, re.MULTILINE)
+    assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
+    environ = f"/proc/{open_container.pid}/environ"
+    look = subprocess.run(
+        ["setpriv", "--reuid=daemon", "--clear-groups", "cat", environ], capture_output=True, check=False
+    )
+    assert (look.returncode, look.stdout) == (1, b"")
+    owners = {folder: (open_container.comfyui / folder).owner() for folder in ("input", "output", "temp", "user")}
+    assert set(owners.values()) == {"daemon"}
+    assert "ComfyUI runs as the user daemon" in open_container.text
+
+
+def test_what_that_user_cannot_read_keeps_comfyui_with_the_workers_user(open_container: Container) -> None:
+    model = open_container.volume / "models" / VAE.path
+    model.chmod(0o600)
+    open_container.start()
+    wait_for(open_container.comfyui_pid)
+    assert Path(f"/proc/{open_container.comfyui_pid()}").owner() == "root"
+    assert f"ComfyUI runs as root, not as daemon: it cannot read {model}" in open_container.text
+
+
+@pytest.mark.parametrize("user", ["root", "nobody-of-that-name"])
+def test_comfyui_runs_as_root_where_that_is_set_or_no_such_user_is_there(open_container: Container, user: str) -> None:
+    open_container.start(COMFYUI_USER=user)
+    wait_for(open_container.comfyui_pid)
+    assert Path(f"/proc/{open_container.comfyui_pid()}").owner() == "root"
+    assert ("ComfyUI runs as" in open_container.text) == (user != "root")
 
 
 def test_comfyui_is_shown_every_models_folder_of_the_volume(container: Container) -> None:

@@ -122,6 +122,11 @@ def test_each_model_has_a_layer_of_its_own_in_the_image_with_models():
     assert len(patterns) == len(models)
 
 
+def test_each_model_inside_the_image_may_come_from_another_url():
+    stage = DOCKERFILE.partition(" AS models\n")[2].partition("\nFROM ")[0]
+    assert set(catalogue.MODEL_URLS) <= set(re.findall(r"^ARG (\w+)$", stage, re.MULTILINE))
+
+
 def test_compose_publishes_on_this_machine_only_and_takes_a_gpu():
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]
     assert {port.rpartition(":")[2] for port in service["ports"]} == set(only("EXPOSE").split())

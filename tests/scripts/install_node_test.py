@@ -115,6 +115,14 @@ def test_a_pack_comes_with_its_requirements_once_and_nothing_else_moves(place: P
     assert (again.returncode, again.stdout) == (0, f"Films is installed at {COMMIT}\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_pack_belongs_to_comfyuis_user(place: Place) -> None:
+    pack = place.publish({"__init__.py": "", "web/a.js": ""})
+    assert place.install("--owner", "daemon", pack, COMMIT).returncode == 0
+    assert {path.owner() for path in [place.nodes / "Films", *(place.nodes / "Films").rglob("*")]} == {"daemon"}
+    assert place.nodes.owner() == "root"
+
+
 def test_a_requirement_that_would_move_a_locked_package_is_refused_with_both_versions(place: Place) -> None:
     pack = place.publish({"__init__.py": "", "requirements.txt": "films\ndigits>=2\n"})
     result = place.install(pack, COMMIT)
