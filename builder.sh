@@ -26,6 +26,7 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after this many within COMFYUI_DEATH_WINDOW the container stops
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
 : "${RUNPOD_INIT_TIMEOUT:=420}"  # s | RunPod's limit from the container's start until it takes jobs; raise it if models are downloaded
+readonly ADVICE="add a folder for it, as in docker run --tmpfs /tmp"
 # While ComfyUI imports, Python's garbage collector looks at every object again and again: a sixth of its start. So it looks
 # seldom until the worker's nodes are loaded, which are among the last (comfyui_nodes/garbage.py).
 START_COMFYUI='import gc, runpy, sys
@@ -52,7 +53,7 @@ require() {
   [[ -f $COMFYUI_DIR/main.py ]] || die "no ComfyUI in COMFYUI_DIR=$COMFYUI_DIR: main.py is missing"
   [[ -x $COMFYUI_PYTHON ]] || die "COMFYUI_PYTHON=$COMFYUI_PYTHON cannot be run"
   for name in COMFYUI_LOG COMFYUI_STATE MODELS_STATE; do
-    { : >"${!name}"; } 2>/dev/null || die "$name=${!name} cannot be written: add a folder for it, as in docker run --tmpfs /tmp"
+    { : >"${!name}"; } 2>/dev/null || die "$name=${!name} cannot be written: $ADVICE"
   done
 }
 
@@ -62,7 +63,7 @@ choose_data() {
   [[ -w ${HOME:-/} ]] || export HOME=/tmp # for the caches of libraries
   [[ ! -w $COMFYUI_DIR ]] || return 0
   mkdir -p "$COMFYUI_DATA"/{input,output,user,models} 2>/dev/null || die "neither COMFYUI_DIR=$COMFYUI_DIR nor \
-COMFYUI_DATA=$COMFYUI_DATA can be written to: add a folder for it, as in docker run --tmpfs /tmp"
+COMFYUI_DATA=$COMFYUI_DATA can be written to: $ADVICE"
   log "COMFYUI_DIR=$COMFYUI_DIR cannot be written to: ComfyUI's files are in $COMFYUI_DATA"
   COMFYUI_DIR=$COMFYUI_DATA
 }
@@ -90,7 +91,7 @@ set_timeouts() {
 # A lock of the kernel: it ends with its holder, and no file is left that a restarted container would believe.
 hold_boot_file() {
   local status=0
-  { exec {BOOT_LOCK}<>"$BOOT_FILE"; } 2>/dev/null || die "BOOT_FILE=$BOOT_FILE cannot be written"
+  { exec {BOOT_LOCK}<>"$BOOT_FILE"; } 2>/dev/null || die "BOOT_FILE=$BOOT_FILE cannot be written: $ADVICE"
   flock -w 0.2 "$BOOT_LOCK" || status=$?
   ((status < 2)) || die "flock does not work: install util-linux"
   return "$status"
