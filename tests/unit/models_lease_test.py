@@ -1,12 +1,21 @@
 """One holder at a time, however long it takes, and nobody waits for the dead."""
 
+import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.helpers import wait_until
 from worker.models.lease import hold
+
+
+def replace(path: Path, owner: str) -> None:
+    """Take a lease over as another machine would."""
+    other = path.with_name(owner)
+    other.write_text(owner)
+    other.replace(path)
 
 
 def test_a_lease_of_a_worker_that_is_gone_is_taken_over(tmp_path: Path) -> None:
@@ -33,6 +42,37 @@ def test_a_lease_that_is_kept_is_waited_for_however_long_it_takes(tmp_path: Path
             order.append("first")
         second.result()
     assert order == ["first", "second"]
+
+
+def test_a_lease_that_another_has_taken_over_meanwhile_is_that_ones(tmp_path: Path) -> None:
+    path = tmp_path / "model.lease"
+    with hold(path, beat=0.05, stale=0.3):
+        replace(path, "thief")
+        os.utime(path, (1, 1))
+        time.sleep(0.3)
+        assert path.stat().st_mtime == 1  # it is not kept alive, either
+    assert path.read_text() == "thief"
+
+
+def test_of_two_that_take_over_an_abandoned_lease_the_last_one_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.lease"
+    path.write_text("gone")
+
+    def hold_it() -> float:
+        with hold(path, beat=0.5, stale=0.3):
+            return time.monotonic()
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(hold_it)
+        wait_until(lambda: path.read_text() not in {"gone", ""})
+        replace(path, "second")
+        for _ in range(10):  # for as long as it lives
+            time.sleep(0.1)
+            path.touch()
+            assert not first.done()
+        ended = time.monotonic()
+        path.unlink()
+        assert first.result(timeout=10) >= ended
 
 
 def start_holder(path: Path) -> subprocess.Popen[str]:

@@ -30,7 +30,7 @@ def hold(path: Path, beat: float = BEAT, stale: float = STALE) -> Iterator[None]
     owner = uuid.uuid4().hex
     _acquire(path, owner, beat, stale)
     stop = threading.Event()
-    heart = threading.Thread(target=_keep, args=(path, stop, beat), name="lease", daemon=True)
+    heart = threading.Thread(target=_keep, args=(path, owner, stop, beat), name="lease", daemon=True)
     heart.start()
     try:
         yield
@@ -78,10 +78,11 @@ def _is_abandoned(path: Path, beat: float, stale: float) -> bool:
     return False
 
 
-def _keep(path: Path, stop: threading.Event, beat: float) -> None:
+def _keep(path: Path, owner: str, stop: threading.Event, beat: float) -> None:
     while not stop.wait(beat):
         with contextlib.suppress(OSError):  # a network file system may fail for a while; the next beat tries again
-            os.utime(path)
+            if _read(path) == owner:  # another may have taken it over while this machine stood still
+                os.utime(path)
 
 
 def _touched(path: Path) -> tuple[int, int] | None:
