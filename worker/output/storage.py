@@ -7,8 +7,8 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -123,7 +123,6 @@ class _Transfer:
 
     def __init__(self, bucket: Bucket, end: float) -> None:
         self._bucket, self._end = bucket, end
-        self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(AT_ONCE, "upload")
         self._transport = Transport(bucket, AT_ONCE * AT_ONCE)
         self._client = _connect(bucket, self._transport)
@@ -132,8 +131,7 @@ class _Transfer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        # Not waited for: a thread that sends stops at its next block, one that waits for an answer at once.
+        # Not waited for: what a thread sends or waits for fails at once, and no connection is opened again.
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._transport.close()
 
@@ -149,40 +147,27 @@ class _Transfer:
 
     def _await(self, futures: Sequence[Future[None]], cancelled: threading.Event) -> None:
         """Return once all are done; raises what the first failed one met."""
-        while pending := self._pending(futures):
+        while True:
+            done, pending = wait(futures, TICK, FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            if not pending:
+                return
             if cancelled.is_set():
                 raise OutputFailed("the upload was stopped: the job was canceled")
             if time.monotonic() > self._end:
-                log.warning("upload given up: %d of %d requests left", pending, len(futures))
-                raise self._too_slow()
-
-    def _pending(self, futures: Sequence[Future[None]]) -> int:
-        done, pending = wait(futures, TICK, FIRST_EXCEPTION)
-        try:
-            for future in done:
-                future.result()
-        except CancelledError:
-            raise self._too_slow() from None
-        return len(pending)
+                log.warning("upload given up: %d of %d requests left", len(pending), len(futures))
+                raise OutputFailed(f"the upload took longer than {self._bucket.timeout:g} s")
 
     def _put(self, item: Item) -> None:
         where = _place(self._bucket, item)
         kind = {"ContentType": item.mime_type}
         if len(item.data) <= PART:
-            self._client.put_object(**where, **kind, Body=_Body(item.data, self._check))
+            self._client.put_object(**where, **kind, Body=item.data)
             return
         parts = TransferConfig(PART, AT_ONCE, PART, preferred_transfer_client="classic")
         parts.max_in_memory_upload_chunks = AT_ONCE
-        self._client.upload_fileobj(
-            BytesIO(item.data), **where, ExtraArgs=kind, Callback=lambda _sent: self._check(), Config=parts
-        )
-
-    def _check(self) -> None:
-        if self._stopped.is_set() or time.monotonic() > self._end:
-            raise CancelledError  # the one exception that botocore neither wraps nor tries again
-
-    def _too_slow(self) -> OutputFailed:
-        return OutputFailed(f"the upload took longer than {self._bucket.timeout:g} s")
+        self._client.upload_fileobj(BytesIO(item.data), **where, ExtraArgs=kind, Config=parts)
 
     def _url(self, item: Item) -> str:
         where = _place(self._bucket, item)
@@ -204,18 +189,6 @@ class _Transfer:
             ) from refusal
         if served != item.data[:1]:
             raise OutputFailed("the stored file cannot be read at its URL, which serves something else")
-
-
-class _Body(BytesIO):
-    """A file's bytes that stop being sent once `check` raises."""
-
-    def __init__(self, data: bytes, check: Callable[[], None]) -> None:
-        super().__init__(data)
-        self._check = check
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._check()
-        return super().read(size)
 
 
 _MAKING_CLIENT = threading.Lock()  # a session is not thread-safe where it makes clients
