@@ -4,8 +4,9 @@ import re
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import requests
 
+from tests.helpers import wait_until
 from worker import config
 from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
@@ -24,6 +26,28 @@ from worker.output.storage import Item
 
 CLIP = b"a video"
 SECRETS = ("AKIAEXAMPLEKEYID0000", "s3cr3t/of+the+bucket")
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNK = b"100000\r\n" + bytes(2**20) + b"\r\n"
+ZEROS = zlib.compressobj(9, zlib.DEFLATED, 31)  # gzip
+BOMB = ZEROS.compress(bytes(500_000_000)) + ZEROS.flush()
+# What a server says first, and then again and again.
+ENDLESS = {
+    "body": (OK + b"Connection: close\r\n\r\n", bytes(2**20)),
+    "chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", CHUNK),
+    "chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFF\r\n", bytes(2**20)),
+    "chunk extension": (OK + b"Transfer-Encoding: chunked\r\n\r\n1;", b"a" * 2**16),
+    "trailers": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: a\r\n"),
+    "headers": (OK, b"X-A: " + b"a" * 60_000 + b"\r\n"),
+    "header": (OK + b"X-A: ", b"a" * 2**16),
+    "status": (b"HTTP/1.1 ", b"2" * 2**16),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "early hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" * 1000),
+    "gzip": (OK + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + BOMB, b""),
+    "error": (b"HTTP/1.1 503 Slow Down\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNK),
+    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", bytes(2**20)),
+}
 
 
 @dataclass
@@ -198,7 +222,7 @@ class TestHostileAnswers:
 
         with serving(Store("us-east-1", status=status, body=body)) as store:
             before = memory()
-            peak: list[int] = []
+            peak = [before]
             watching = threading.Event()
             watcher = threading.Thread(target=lambda: watch(peak, watching))
             watcher.start()
@@ -206,6 +230,22 @@ class TestHostileAnswers:
                 upload(store.url, timeout=5)
             watching.set()
             watcher.join()
+        assert max(peak) - before < 60_000_000
+
+    @pytest.mark.parametrize("answer", ENDLESS)
+    def test_one_without_end_ends_in_time_and_takes_no_memory(self, answer: str) -> None:
+        with pouring(*ENDLESS[answer]) as url:
+            before, began = memory(), time.monotonic()
+            peak = [before]
+            watching = threading.Event()
+            watcher = threading.Thread(target=lambda: watch(peak, watching))
+            watcher.start()
+            with pytest.raises(OutputFailed):
+                upload(url, timeout=3)
+            watching.set()
+            watcher.join()
+            assert time.monotonic() - began < 10
+            wait_until(lambda: upload_threads() == [])
         assert max(peak) - before < 60_000_000
 
     def test_a_code_of_a_jobs_bucket_that_is_not_s3s_is_not_repeated(self) -> None:
@@ -238,18 +278,24 @@ def watch(peak: list[int], done: threading.Event) -> None:
         peak.append(memory())
 
 
-@contextmanager
-def trickling() -> Iterator[str]:
+def trickling() -> AbstractContextManager[str]:
     """A server whose answer never ends: a byte of a header ten times a second."""
+    return pouring(b"HTTP/1.1 200 OK\r\nX-A: ", b"a", pause=0.1)
+
+
+@contextmanager
+def pouring(first: bytes, again: bytes, pause: float = 0) -> Iterator[str]:
+    """A server that says the one and then the other for ever, whatever it is asked; it reads nothing."""
     done = threading.Event()
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
         with connection:
             try:
-                connection.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
-                while not done.wait(0.1):
-                    connection.sendall(b"a")
+                connection.sendall(first)
+                while again and not done.wait(pause):
+                    connection.sendall(again)
+                connection.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
 
@@ -291,6 +337,20 @@ class TestTheJobsOwnEndpoint:
             storage.upload(bucket, [Item("job/a.mp4", CLIP, "video/mp4")], threading.Event())
             assert (len(store.kept), len(inside.kept)) == (1, 0)
             assert next(names) == "127.0.0.2"  # nobody asked again
+
+    @pytest.mark.parametrize("private", ["10.0.0.1", "::ffff:10.0.0.1", "::1"])
+    def test_a_name_with_a_private_address_among_others_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, private: str
+    ) -> None:
+        real = socket.getaddrinfo
+
+        def both(_host: str, *arguments: Any, **options: Any) -> Any:
+            return [*real("93.184.215.14", *arguments, **options), *real(private, *arguments, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        own = {"accessId": "a", "accessSecret": "b", "endpointUrl": "https://two.example"}
+        with pytest.raises(InvalidInput, match="must be a public address"):
+            s3_config.parse(own, config.read({}))
 
     def test_a_resolver_that_does_not_answer_can_be_cancelled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         release = threading.Event()

@@ -231,7 +231,14 @@ class TestTheJobsOwnBucket:
         assert SECRET not in str(caught.value.answer())
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://169.254.169.254/clips", "https://[::1]/"])
+PRIVATE = (
+    *("http://127.0.0.1:9", "http://127.1:9", "http://2130706433", "http://0x7f.1", "http://0177.0.0.1", "http://0"),
+    *("http://169.254.169.254/clips", "https://[::1]/", "http://[::ffff:10.0.0.1]", "http://[64:ff9b::a00:1]"),
+    *("http://localhost", "http://①②⑦.0.0.1", "http://100.64.0.1"),
+)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
 def test_a_jobs_bucket_at_a_private_address_is_refused_before_any_work(send: Send, address: str) -> None:
     own = {"accessId": KEY, "accessSecret": SECRET, "bucketName": "clips", "endpointUrl": address}
     with pytest.raises(InvalidInput, match="must be a public address"):
