@@ -472,18 +472,37 @@ LINES = textwrap.wrap(TEXT, 76)
         TEXT.rstrip("="),
         TEXT.translate({ord("+"): "-", ord("/"): "_"}),
         "\ufeff" + TEXT,
+        "\n   ".join(LINES),
+        f"base64: {TEXT}",
+        f"png;base64,{TEXT}",
+        f"data:;base64,{TEXT}",
+        f"data:image/*;base64,{TEXT}",
+        f'data:image/png;name="my, photo.png";base64,{TEXT}',
+        f"data: image/png; base64, {TEXT}",
+        f"data:image/png;base64,data:image/png;base64,{TEXT}",
+        f"data:image/png;base64,{quote(TEXT, safe='')}",
+        f"data:text/plain;base64,{TEXT}",
     ],
-    ids=range(17),
+    ids=range(27),
 )
 def test_base64_that_was_damaged_on_its_way_is_healed(text: str) -> None:
     assert read(text).data == PNG
 
 
 @pytest.mark.parametrize(
-    "path", ["photo.png", "C:\\Users\\me\\photo.jpg", "./in/my photo.jpeg", "~/a.webp", "/loras/a.png"]
+    "path",
+    [
+        "photo.png",
+        "C:\\Users\\me\\photo.jpg",
+        "./in/my photo.jpeg",
+        "~/a.webp",
+        "/loras/a.png",
+        "www.example.org/a.png",
+        "//example.org/a.png",
+    ],
 )
 def test_a_path_is_named_as_one(path: str) -> None:
-    assert "cannot read your files" in refusal(path)
+    assert "name or path" in refusal(path)
 
 
 def test_a_url_with_a_space_says_so() -> None:

@@ -70,7 +70,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "height": (48, 2064, 100, "tall", True),
     "cfg": (-0.1, 30.1),
     "shift": (-0.1, 101),
-    "resolution": ("1080p", 720),
+    "resolution": ("1080p", 360, "HD"),
     "frame_format": ("gif", ""),
     "prompt": (" \n\t", "", 5, ["waves"], "x" * 10_001, "\ud800"),
     "negative_prompt": ("x" * 10_001, 5, "\ud800"),
@@ -122,9 +122,7 @@ def test_one_picture_is_needed_and_one_is_enough() -> None:
     assert parse(address, SETTINGS).picture == ("image_url", "HTTPS://example.org/a.png")
 
 
-@pytest.mark.parametrize(
-    "address", ["ftp://example.org/a.png", "file:///etc/passwd", "example.org/a.png", "", "http://"]
-)
+@pytest.mark.parametrize("address", ["ftp://example.org/a.png", "file:///etc/passwd", "example.org/a.png", "http://"])
 def test_an_image_url_is_a_web_address(address: str) -> None:
     assert "image_url" in refused({"prompt": "waves", "image_url": address})
 
@@ -187,21 +185,6 @@ def test_a_field_that_a_workflow_ignores_is_warned_of(field: str) -> None:
     (warning,) = request.warnings
     assert field in warning
     assert "workflow" in warning
-
-
-@pytest.mark.parametrize(
-    "workflow",
-    [
-        json.dumps(GRAPH),
-        {"prompt": GRAPH, "client_id": "x"},
-        {"prompt": GRAPH, "workflow": {"nodes": []}},
-        {"prompt": json.dumps(GRAPH), "workflow": json.dumps({"nodes": []})},
-        json.dumps({"prompt": GRAPH}),
-    ],
-    ids=["text", "body of /prompt", "a PNG's metadata", "as text", "body as text"],
-)
-def test_a_workflow_is_taken_out_of_its_wrapping(workflow: object) -> None:
-    assert parse({"workflow": workflow}, SETTINGS).workflow == GRAPH
 
 
 def test_a_node_of_the_name_prompt_is_no_wrapping() -> None:
@@ -320,11 +303,6 @@ def test_what_is_left_out_of_a_size_follows_the_image(
     fields: dict[str, int], picture: tuple[int, int], size: tuple[int, int]
 ) -> None:
     assert parse({**LEAST, **fields}, SETTINGS).form(*picture).sampled == size
-
-
-def test_a_seed_of_minus_one_is_random() -> None:
-    seeds = {parse({**LEAST, "seed": seed}, SETTINGS).seed for seed in (-1, "-1", -1)}
-    assert len(seeds) == 3
 
 
 @pytest.mark.parametrize(
@@ -461,7 +439,7 @@ def test_no_input_whatever_yields_anything_but_a_request_or_an_invalid_input(job
         ),
         ({"loras": [{"name": "a", "strenght": 1}]}, "loras[0].strenght: unknown field"),
         ({"loras": [{"strength": 1}]}, "loras[0].name: is required"),
-        ({"loras": "a"}, 'loras: must be a list of at most 8 objects {"name", "strength"}'),
+        ({"loras": 5}, 'loras: must be a list of at most 8 objects {"name", "strength"}'),
         ({"loras": ["a"] * 9}, 'loras: must be a list of at most 8 objects {"name", "strength"}'),
         ({"lora_pairs": [{"high": "a", "low": "b"}]}, "lora_pairs: entry 1 has a high and a low LoRA that differ"),
         ({"lora_pairs": [{"name": "a"}]}, "lora_pairs: entry 1 has neither high nor low"),

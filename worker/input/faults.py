@@ -48,8 +48,8 @@ def _fault(error: str, name: str, value: object, schemas: Mapping[str, Any], rul
         return "is not valid Unicode text: it has half of a surrogate pair, as cutting a text in JavaScript leaves"
     if error == "extra_forbidden":
         return "unknown field"
-    if name in rules:
-        return f"must be {rules[name]}, got {kind(value)}"
+    if error == "model_type" or name in rules:
+        return f"must be {'an object' if error == 'model_type' else rules[name]}, got {kind(value)}"
     if name not in schemas:
         return "names of fields must be text"
     return f"must be {rule(schemas[name], value)}, got {show(value)}"

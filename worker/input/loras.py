@@ -1,5 +1,6 @@
 """LoRAs of a request: small files that change the diffusion model, by their names in ComfyUI's models/loras."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ MAX_LORAS = 8
 MAX_STRENGTH = 10
 SHOWN = 20
 SUFFIX = ".safetensors"
+_WITH_STRENGTH = re.compile(r"(.+?)\s*:\s*(-?\d+(?:\.\d+)?)\s*", re.DOTALL)
 
 
 class Lora(BaseModel):
@@ -21,7 +23,10 @@ class Lora(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(
-        pattern=r"\S", max_length=255, description="The file in models/loras; its suffix may be left out."
+        validation_alias=AliasChoices("name", "path", "lora_name"),
+        pattern=r"\S",
+        max_length=255,
+        description="The file in models/loras; its suffix may be left out.",
     )
     strength: float = Field(
         1.0,
@@ -35,7 +40,10 @@ class Lora(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _take_name_alone(cls, value: object) -> object:
-        return {"name": value} if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        named = _WITH_STRENGTH.fullmatch(value)
+        return {"name": named[1], "strength": named[2]} if named else {"name": value}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ image_base64, image_path, lora_pairs).
 """
 
 import difflib
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ SAME = {
     "image_path": "image",
     "first_frame_image": "image",
     "files": "images",
+    "input_images": "images",
 }
 """Names that mean what one field means."""
 REWRITTEN = ("duration", "size", "lora_pairs")
@@ -42,12 +42,24 @@ NEAR_IN_MEANING = {
     "seconds": "duration",
     "negative": "negative_prompt",
     "text": "prompt",
+    "text_prompt": "prompt",
+    "positive": "prompt",
+    "positive_prompt": "prompt",
+    "caption": "prompt",
     "noise_seed": "seed",
     "img": "image",
     "picture": "image",
     "init_image": "image",
     "input_image": "image",
     "start_image": "image",
+    "source_image": "image",
+    "reference_image": "image",
+    "first_frame": "image",
+    "start_frame": "image",
+    "image_data": "image",
+    "image_b64": "image",
+    "base64": "image",
+    "photo": "image",
     "image_uri": "image_url",
     "url": "image_url",
     "format": "frame_format",
@@ -56,6 +68,22 @@ NEAR_IN_MEANING = {
 }
 """Names that probably mean a field: a job with one is refused with that hint, as its clip might be another."""
 NEAR_IN_SPELLING = 0.78  # of difflib's ratio: "promt" and "num_frame" are, "priority" and "sampler" are not
+RANDOM = ("-1", "-1.0", "random", "randomize")
+CHOICES = ("preset", "resolution", "fit", "upscale", "interpolate", "output", "frame_format", "delivery")
+SAME_CHOICE = {
+    "480": "480p",
+    "720": "720p",
+    "1080": "1080p",
+    "jpg": "jpeg",
+    "cover": "crop",
+    "contain": "pad",
+    "2": 2,
+    "4": 4,
+}
+"""What a choice's value means that is written otherwise; letters may be upper case."""
+NO_CHOICE = ("false", "none", "off", "no", "0", "1")
+"""What stands for leaving out `upscale` or `interpolate`."""
+MAX_WORD = 5000
 MOST_UNKNOWN = 50  # fields that are looked at one by one
 SIZE = re.compile(r"\s*(\d{1,5})\s*[x*×]\s*(\d{1,5})\s*", re.IGNORECASE)  # noqa: RUF001  # people write the sign too
 UNSHOWN = ("image", "image_url", "prompt", "negative_prompt", "loras")
@@ -87,9 +115,10 @@ def translate(given: Mapping[str, Any], default_fps: float) -> Understood:
         _take_duration(result, given["duration"], default_fps)
     if given.get("lora_pairs") is not None:
         _take_pairs(result, given["lora_pairs"])
-    if result.fields.get("seed") in (-1, "-1"):
+    if _word(result.fields.get("seed")) in RANDOM:
         del result.fields["seed"]
         result.became["seed"] = "a random seed"
+    _read_choices(result.fields)
     return result
 
 
@@ -110,21 +139,23 @@ def find_unknown(given: Collection[str], known: Collection[str]) -> tuple[dict[s
     return hints, others
 
 
-def unwrap_workflow(workflow: object) -> object:
-    """The graph itself, where it comes as JSON text, as the body of ComfyUI's /prompt, or as a PNG's metadata."""
-    if isinstance(workflow, str):
-        try:
-            workflow = json.loads(workflow)
-        except (ValueError, RecursionError):
-            return workflow
-    inner = workflow.get("prompt") if isinstance(workflow, dict) and "class_type" not in workflow else None
-    if isinstance(inner, (dict, str)) and not _is_node(inner):
-        return unwrap_workflow(inner)
-    return workflow
+def _read_choices(fields: dict[str, Any]) -> None:
+    """Put each field that is one of several choices, and one LoRA alone, as the field has it."""
+    if isinstance(fields.get("loras"), (str, dict)):
+        fields["loras"] = [fields["loras"]]
+    for name in CHOICES:
+        value, word = fields.get(name), _word(fields.get(name))
+        if name in ("upscale", "interpolate") and word in NO_CHOICE:
+            del fields[name]
+        elif word:
+            fields[name] = SAME_CHOICE.get(word, word if isinstance(value, str) else value)
 
 
-def _is_node(value: object) -> bool:
-    return isinstance(value, dict) and "class_type" in value
+def _word(value: object) -> str:
+    """A short text or number as a word in lower case; empty for any other value."""
+    if isinstance(value, (int, float)) and abs(value) < MAX_WORD:
+        return str(value).lower()
+    return value.strip().lower() if isinstance(value, str) and len(value) < MAX_WORD else ""
 
 
 def _take(result: Understood, name: str, values: Mapping[str, Any]) -> None:

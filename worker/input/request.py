@@ -1,8 +1,8 @@
 """A job's input: its fields, their defaults and their limits."""
 
 import functools
-import json
 import math
+import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,7 @@ from pydantic import (
 
 from worker.catalogue import PRESETS, UPSCALES
 from worker.config import Settings
-from worker.errors import InvalidInput
-from worker.input import faults, names
+from worker.input import faults, names, wrapping
 from worker.input.loras import MAX_LORAS, MAX_STRENGTH, Lora
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ TRAINED_SIZES = {
     "480p": ((848, 480), (720, 544), (768, 512), (640, 640)),
     "720p": ((1280, 720), (1104, 832), (1168, 784), (960, 960), (1456, 624)),
 }
+IMAGES = ("image", "image_url", *(name for name, own in names.SAME.items() if own == "image"))
 NUMBERS = ("seed", "num_frames", "fps", "steps", "cfg", "shift", "width", "height")
 DEFAULT_GRAPH_ONLY = (
     *("preset", "prompt", "negative_prompt", *NUMBERS, "resolution", "aspect_ratio", "fit", "upscale"),
@@ -85,9 +85,14 @@ class InputImage(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str = Field(min_length=1, max_length=255, description="The file name in the workflow's node.")
+    name: str = Field(
+        validation_alias=AliasChoices("name", "filename", "file_name"),
+        min_length=1,
+        max_length=255,
+        description="The file name in the workflow's node.",
+    )
     image: str = Field(
-        validation_alias=AliasChoices("image", "data", "url", "file"),
+        validation_alias=AliasChoices("image", "data", "url", "file", "base64", "image_base64", "image_url", "content"),
         pattern=r"\S",
         repr=False,
         description="The file: base64, a data URI or a URL.",
@@ -174,7 +179,7 @@ class Request(BaseModel):
     )
     aspect_ratio: str | None = Field(
         None,
-        pattern=r"^\s*[1-9]\d{0,3}\s*:\s*[1-9]\d{0,3}\s*$",
+        pattern=r"^\s*[1-9]\d{0,3}\s*[:/xX]\s*[1-9]\d{0,3}\s*$",
         description="The shape to choose that size by, such as 16:9.",
     )
     fit: Literal["crop", "pad"] = Field(
@@ -298,7 +303,7 @@ class Request(BaseModel):
                 self.width, image_height / image_width
             )
         if self.aspect_ratio:
-            image_width, image_height = map(int, self.aspect_ratio.split(":"))
+            image_width, image_height = map(int, re.split("[:/xX]", self.aspect_ratio))
         sizes = [size for wide in TRAINED_SIZES[self.resolution or DEFAULT_RESOLUTION] for size in (wide, wide[::-1])]
         return min(sizes, key=lambda size: abs(math.log(size[0] * image_height / (size[1] * image_width))))
 
@@ -354,13 +359,13 @@ def _side(other: int | None, ratio: float) -> int:
 
 def parse(job_input: object, settings: Settings) -> Request:
     """The job's input as a Request; raises InvalidInput naming every fault, whatever the input is."""
-    # Many clients send null for a field that is not given.
-    given = {name: value for name, value in _read_object(job_input).items() if value is not None}
+    sent = wrapping.name_workflow(wrapping.read_object(job_input))
+    # Many clients send null for a field that is not given, and forms an empty text for an image.
+    given = {name: value for name, value in sent.items() if value is not None and (value != "" or name not in IMAGES)}
     warnings = []
-    if "workflow" in given:
-        given["workflow"] = names.unwrap_workflow(given["workflow"])
-        if ignored := [name for name in DEFAULT_GRAPH_ONLY if given.pop(name, None) is not None]:
-            warnings.append(f"{', '.join(ignored)}: no effect with workflow: set these values in the workflow's nodes")
+    own = DEFAULT_GRAPH_ONLY if "workflow" in given else ()
+    if ignored := [name for name in own if given.pop(name, None) is not None]:
+        warnings.append(f"{', '.join(ignored)}: no effect with workflow: set these values in the workflow's nodes")
     understood = names.translate(given, Request.model_fields["fps"].default)
     fields = understood.fields if "workflow" in given else _with_preset(understood.fields, settings.default_preset)
     hints, unknown = names.find_unknown(fields.keys() - Request.model_fields.keys(), Request.model_fields.keys())
@@ -379,18 +384,6 @@ def parse(job_input: object, settings: Settings) -> Request:
         # The cause's text repeats the caller's values: it must not reach a log.
         raise faults.invalid_input(found | dict.fromkeys(unknown, "unknown field")) from None
     return request
-
-
-def _read_object(job_input: object) -> dict[str, Any]:
-    """The input as an object; its JSON text will do, as with worker-comfyui."""
-    if isinstance(job_input, str):
-        try:
-            job_input = json.loads(job_input)
-        except (ValueError, RecursionError):
-            raise InvalidInput("input: must be an object with an image, got text that is not JSON") from None
-    if not isinstance(job_input, dict):
-        raise InvalidInput(f"input: must be an object with an image, got {faults.kind(job_input)}")
-    return job_input
 
 
 @functools.cache

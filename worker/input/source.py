@@ -23,7 +23,7 @@ SOCKET_SECONDS = 10
 """How long one connect or read of a download may take."""
 
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "hunyuan-video-worker"}
-_PREFIX = re.compile(r"(?:data:)?\s*(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.=+-]+)*;?\s*base64\s*,", re.IGNORECASE)
+_PREFIX = re.compile(r"(?s).{0,300}base64\s*[,:]", re.IGNORECASE)
 _PATH = re.compile(r"(?:[A-Za-z]:|[./~\\])?[^\n\r:]{0,250}\.[A-Za-z0-9]{2,5}")
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _decode(source: str, field: str, limit: float) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError as error:
         if _PATH.fullmatch(source):
-            fault = "is a file's name or path: the worker cannot read your files; send the file itself as base64"
+            fault = "is a file's name or path, or a URL without https://: send the file itself as base64"
             raise rejected(field, fault) from error
         fault = f"is neither base64, nor a data URI, nor an http(s) URL ({len(text)} characters)"
         raise rejected(field, fault) from error
@@ -86,7 +86,7 @@ def _heal(text: str) -> str:
         text = unquote(text)
     if "\\" in text:  # JSON written into JSON
         text = re.sub(r"\\[rn]", "", text).replace("\\/", "/")
-    text = re.sub(r"[\r\n\t]+", "", text)
+    text = re.sub(r"\s*[\r\n\t]\s*", "", text)
     if " " in text:
         parts = text.split(" ")
         # A shell joins lines of one length by spaces; a form turns each plus sign into one.
