@@ -1,33 +1,33 @@
 """This worker beside other ways to do the same, in one table: `python -m bench`, or `make bench`.
 
-Overhead is a job's time beyond ComfyUI's own. The ways: polling the history every 2 seconds; waiting on the websocket
-and fetching each file from /view; at a start, one copy after another, then git and pip, then ComfyUI, then the handler.
+Overhead is a job's time beyond ComfyUI's own. The ways: polling the history every 2 seconds; as worker-comfyui does,
+waiting on the websocket and fetching each file from /view; at a start, one copy after another, then git and pip, then
+ComfyUI, then the handler.
 """
 
-import statistics
+import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
 
-from bench import cold_start, overhead
+from bench import cold_start, overhead, real_comfyui
 
 ROUNDS = 8
 Line = tuple[str, str, float, str, float]
 """What is measured, its unit, this worker's figure, another way's name, its figure."""
 
 
-def measure_jobs() -> Iterator[Line]:
-    """Overhead and size of the replies, on the preview engine."""
-    with tempfile.TemporaryDirectory() as home, overhead.preview_engine(home) as url:
-        for name, (job_input, part) in overhead.clips().items():
-            figures = overhead.run_in_turns(url, home, job_input, max(2, ROUNDS // part))
+def measure_jobs(options: argparse.Namespace) -> Iterator[Line]:
+    """Overhead and size of the replies."""
+    with overhead.engine(options) as (url, home):
+        for clip in overhead.clips():
+            figures = overhead.run_in_turns(url, home, clip, ROUNDS)
             (ours, *others) = [
-                (way, *(statistics.median(column) for column in zip(*rows, strict=True)))
+                (way, overhead.middle(row.overhead for row in rows), overhead.middle(row.reply for row in rows))
                 for way, rows in figures.items()
             ]
             for way, seconds, size in others:
-                yield f"overhead, {name}", "ms", 1000 * ours[1], way, 1000 * seconds
-                yield f"reply, {name}", "MB", ours[2], way, size
+                yield f"overhead, {clip.name}", "ms", 1000 * ours[1], way, 1000 * seconds
+                yield f"reply, {clip.name}", "MB", ours[2], way, size
 
 
 def measure_starts() -> Iterator[Line]:
@@ -51,7 +51,11 @@ def _show(value: float) -> str:
 
 def main() -> None:
     """Print the table."""
-    for line in render(measure_jobs()):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    real_comfyui.add_arguments(parser, required=False)
+    options = parser.parse_args()
+    real_comfyui.leave_on_sigterm()
+    for line in render(measure_jobs(options)):
         print(line, flush=True)
     if lack := cold_start.find_lack():
         print(f"\nThe start is not measured, as the slow volume cannot be mounted: {lack}", file=sys.stderr)

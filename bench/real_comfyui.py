@@ -181,9 +181,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The options that say which ComfyUI it is."""
-    parser.add_argument("--comfyui-dir", type=Path, required=True, help="a ComfyUI; it is not written to")
+    parser.add_argument("--comfyui-dir", type=Path, required=required, help="a ComfyUI; it is not written to")
     default = ".venv/bin/python in its folder"
     parser.add_argument("--python", "--comfyui-python", type=Path, help=f"ComfyUI's Python; default: {default}")
     parser.add_argument("--comfyui-args", default="", help="for its main.py, as in --comfyui-args=--cpu")
