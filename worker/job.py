@@ -1,10 +1,12 @@
 """One job, from its input to the answer: synchronous, in the caller's thread."""
 
+import contextvars
 import functools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +55,7 @@ def run(
                 with times("fetch"):
                     collected = collect(made, plan.graph, comfyui, scope, ends)
                 with times("check"):
-                    clip = video.check(collected.files, plan.expected)
+                    clip = video.check(collected.files, plan.expected, ends.check_cancelled)
                 with times("deliver"):
                     answer = {"status": "success", "prompt_id": prompt.id, **plan.facts, **clip.facts}
                     answer = delivery.send(
@@ -74,22 +76,30 @@ class Plan:
     """What the clip is to be; None: nobody knows what a caller's graph makes."""
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What the ComfyUI at hand has for a job; of a caller's graph it is asked nothing but its stats."""
+
+    stats: Mapping[str, Any]
+    loras: Sequence[str] = ()
+    frame_saver: bool = False
+    attention: str = graph.COMFYUIS_ATTENTION
+
+
 def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings, ends: Limits) -> Plan:
     """Settle everything before the prompt: ComfyUI answers, the images are checked and uploaded, the graph is made."""
-    stats = wait_for_answer(comfyui, settings.boot_timeout, ends.check)
-    stand_in = stats.get("stand_in")
+    with ThreadPoolExecutor(1) as pool:  # ComfyUI is asked while the images are decoded
+        asked = pool.submit(contextvars.copy_context().run, ask, request, comfyui, settings, ends.check)
+        pictures = [load(name, source, request, settings, ends.check) for name, source in request.pictures]
+    offer = asked.result()
+    stand_in = offer.stats.get("stand_in")
     warnings = [*request.warnings, *([f"Preview only, not HunyuanVideo output: {stand_in}"] if stand_in else [])]
-
-    def load(name: str, source: str) -> image.Image:
-        ends.check()
-        return image.load(source, name, settings, as_sent=request.workflow is not None, check=ends.check)
 
     def upload(picture: image.Image, stem: str = "image") -> str:
         ends.check()
         warnings.extend(picture.warnings)
-        return comfyui.upload(picture.data, stem + picture.suffix, scope.place(picture.data))
+        return scope.put(picture.data, stem + picture.suffix, comfyui.upload)
 
-    pictures = [load(name, source) for name, source in request.pictures]
     if request.workflow is not None:
         names = [upload(picture, f"image_{number}") for number, picture in enumerate(pictures)]
         start = names.pop(0) if request.picture else None
@@ -98,20 +108,38 @@ def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings
         adapted = graph.adapt(request.workflow, image_name=start, uploads=uploads, prefix=scope.name, rules=rules)
         return Plan(adapted, (*warnings, *adapted.warnings))
     (picture,) = pictures
-    listed = comfyui.choices(graph.LORA_LOADER, "lora_name") if request.loras else []
-    chosen = loras.choose(request.loras, listed, any_file=bool(stand_in))
+    chosen = loras.choose(request.loras, offer.loras, any_file=bool(stand_in))
     form = request.form(picture.width, picture.height)
     if settings.clip_limits:
-        limits.check(form, stats["devices"][0]["vram_total"], settings.clip_limits)
+        limits.check(form, offer.stats["devices"][0]["vram_total"], settings.clip_limits)
     warnings.extend(form.warnings)
     if request.fit == "pad":
         picture = image.letterbox(picture, *form.size, settings, ends.check)
     name = upload(picture)
-    saver = request.output != "video" and comfyui.has_node(graph.FRAME_SAVER)
-    changes: Any = {"options": settings.graph_options, "loras": chosen, "attention": attention(comfyui, settings)}
-    filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=saver, **changes)
+    changes: Any = {"options": settings.graph_options, "loras": chosen, "attention": offer.attention}
+    filled = graph.fill(request, form, image_name=name, prefix=scope.name, frame_saver=offer.frame_saver, **changes)
     expected = video.Expected(form.num_frames, request.fps, stills=filled.frames_node is not None)
     return Plan(filled, tuple(warnings), request.facts(form, **changes), expected)
+
+
+def load(name: str, source: str, request: Request, settings: Settings, check: Callable[[], None]) -> image.Image:
+    """One of the request's images, checked."""
+    check()
+    return image.load(source, name, settings, as_sent=request.workflow is not None, check=check)
+
+
+def ask(request: Request, comfyui: ComfyUI, settings: Settings, check: Callable[[], None]) -> Offer:
+    """What ComfyUI has for the request, as soon as it answers."""
+    stats = wait_for_answer(comfyui, settings.boot_timeout, check)
+    if request.workflow is not None:
+        return Offer(stats)
+    suited = comfyui.default_of(graph.ATTENTION_SETTER, "attention") if settings.attention == "auto" else None
+    return Offer(
+        stats,
+        loras=comfyui.choices(graph.LORA_LOADER, "lora_name") if request.loras else (),
+        frame_saver=request.output != "video" and comfyui.has_node(graph.FRAME_SAVER),
+        attention=suited or graph.COMFYUIS_ATTENTION,
+    )
 
 
 def rules_of(comfyui: ComfyUI, settings: Settings) -> graph.Rules:
@@ -130,12 +158,6 @@ def rules_of(comfyui: ComfyUI, settings: Settings) -> graph.Rules:
     return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed, count_outputs)
 
 
-def attention(comfyui: ComfyUI, settings: Settings) -> str:
-    """What the diffusion models sample with (ATTENTION)."""
-    suited = comfyui.default_of(graph.ATTENTION_SETTER, "attention") if settings.attention == "auto" else None
-    return suited or graph.COMFYUIS_ATTENTION
-
-
 class Timings:
     """Seconds that each phase took: `with times("prepare")`."""
 
@@ -149,4 +171,4 @@ class Timings:
         try:
             yield
         finally:
-            self.seconds[phase] = round(time.monotonic() - start, 3)
+            self.seconds[phase] = round(time.monotonic() - start, 4)

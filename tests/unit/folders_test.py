@@ -171,6 +171,41 @@ def test_two_jobs_at_once_with_the_same_image_have_folders_of_their_own(comfyui:
         assert third.place(b"picture") == names[0]
 
 
+def test_an_image_is_written_once_an_upload_was_seen_to_arrive(comfyui: Path) -> None:
+    uploaded = []
+
+    def upload(data: bytes, filename: str, subfolder: str) -> str:
+        uploaded.append(data)
+        (comfyui / "input" / subfolder).mkdir(exist_ok=True)
+        (comfyui / "input" / subfolder / filename).write_bytes(data)
+        return f"{subfolder}/{filename}"
+
+    for picture in (b"first", b"second"):
+        with Scope(comfyui) as scope:
+            name = scope.put(picture, "image.png", upload)
+            assert (comfyui / "input" / name).read_bytes() == picture
+        assert not (comfyui / "input" / name).exists()
+    assert uploaded == [b"first"]
+    with Scope(comfyui) as scope:
+        (comfyui / "input").rename(comfyui / "away")
+        (comfyui / "input").touch()  # nothing can be written there
+        with pytest.raises(NotADirectoryError):
+            scope.put(b"third", "image.png", upload)
+
+
+def test_an_image_is_uploaded_to_a_comfyui_whose_folder_is_another(comfyui: Path) -> None:
+    uploaded = []
+
+    def upload(data: bytes, filename: str, subfolder: str) -> str:
+        uploaded.append(data)
+        return f"elsewhere/{filename}"
+
+    for _ in range(2):
+        with Scope(comfyui) as scope:
+            assert scope.put(b"picture", "image.png", upload) == "elsewhere/image.png"
+    assert len(uploaded) == 2
+
+
 def test_another_process_has_other_folders(comfyui: Path) -> None:
     program = "from worker.comfyui import Scope; print(Scope(None).place(b'picture'))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import requests
-from requests.adapters import HTTPAdapter
+import urllib3
+from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util.retry import Retry
 
 from worker.comfyui import classes, faults, outputs
@@ -94,14 +94,11 @@ class ComfyUI:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = requests.Session()
-        self._http.trust_env = False  # a proxy of the container is not for its own ComfyUI
-        for scheme in ("http://", "https://"):  # a shorter prefix would lose to requests' own adapters
-            self._http.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
+        self._http = urllib3.PoolManager(retries=_RETRIES)
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._http.close()
+        self._http.clear()
 
     def stats(self) -> Mapping[str, Any]:
         """Versions, memory and devices (/system_stats); a stand-in for ComfyUI names itself under `stand_in`."""
@@ -140,10 +137,9 @@ class ComfyUI:
 
     def upload(self, data: bytes, filename: str, subfolder: str) -> str:
         """Store a picture under input/`subfolder` and return the name by which LoadImage finds it."""
-        fields = {"subfolder": subfolder, "type": "input", "overwrite": "true"}
-        where = {"data": fields, "files": {"image": (filename, data)}}
+        fields = {"subfolder": subfolder, "type": "input", "overwrite": "true", "image": (filename, data)}
         return self._ask(
-            "POST", "/upload/image", lambda told: str(PurePosixPath(told["subfolder"]) / told["name"]), **where
+            "POST", "/upload/image", lambda told: str(PurePosixPath(told["subfolder"]) / told["name"]), fields=fields
         )
 
     def queue(self, prompt: Prompt, client_id: str) -> None:
@@ -191,15 +187,15 @@ class ComfyUI:
     def fetch(self, file: SavedFile) -> bytes:
         """The bytes of a saved file; raises OutputFailed when it is gone."""
         query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.folder}
-        response = self._request("GET", "/view", params=query, allow=404)
-        if response.status_code == 404:
+        response = self._request("GET", "/view", fields=query, allow=404)
+        if response.status == 404:
             raise OutputFailed(f"ComfyUI lists {file.filename} as saved by node {file.node_id}, but has no such file")
-        return response.content
+        return response.data
 
     def _ask(self, method: str, path: str, understand: Callable[[Any], T], **options: Any) -> T:
         """What `understand` makes of the answer; ComfyUIUnavailable too where that is something else than ComfyUI's."""
         response = self._request(method, path, **options)
-        if response.status_code == 404:
+        if response.status == 404:
             return understand({})
         try:
             return understand(response.json())
@@ -208,15 +204,16 @@ class ComfyUI:
 
     def _request(
         self, method: str, path: str, allow: int = 200, read: float = READ_TIMEOUT, **options: Any
-    ) -> requests.Response:
+    ) -> urllib3.BaseHTTPResponse:
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read)
         try:
-            response = self._http.request(method, self.url + path, timeout=(CONNECT_TIMEOUT, read), **options)
-        except requests.ConnectionError as error:
-            raise Refused(f"ComfyUI does not answer at {self.url}") from error
-        except requests.RequestException as error:
+            response = self._http.request(method, self.url + path, timeout=timeout, **options)
+        except HTTPError as error:
+            if isinstance(error, MaxRetryError) or isinstance(error.args[-1], ConnectionError):
+                raise Refused(f"ComfyUI does not answer at {self.url}") from error
             raise ComfyUIUnavailable(f"ComfyUI does not answer at {self.url}: {type(error).__name__}") from error
-        if response.status_code not in {200, allow}:
-            raise ComfyUIUnavailable(f"ComfyUI answered HTTP {response.status_code} to {method} {path}")
+        if response.status not in {200, allow}:
+            raise ComfyUIUnavailable(f"ComfyUI answered HTTP {response.status} to {method} {path}")
         return response
 
 

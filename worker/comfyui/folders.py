@@ -8,7 +8,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +22,7 @@ _JOB = re.compile(r"job-[0-9a-f]{32}")
 _PROCESS = uuid.uuid4().bytes  # another worker's folders are its own
 _taken: set[str] = set()
 _taking = threading.Lock()
+_reached: set[Path] = set()  # folders in which uploads arrive
 _RECOVERED = "recovered"
 _RECOVERED_MOST = 10  # jobs: more would fill the disk
 
@@ -65,6 +66,28 @@ class Scope:
                 name = self.name
             _taken.add(name)
         self._inputs.append(name)
+        return name
+
+    def put(self, data: bytes, filename: str, upload: Callable[[bytes, str, str], str]) -> str:
+        """Store an image in ComfyUI's input folder and return the name by which LoadImage finds it.
+
+        `upload` takes data, filename and subfolder. Once an upload was seen to arrive in this folder, it is written
+        there: HTTP takes 8 ms for 0.4 MB.
+        """
+        subfolder = self.place(data)
+        if not self._home:
+            return upload(data, filename, subfolder)
+        path = self._home / "input" / subfolder / filename
+        if self._home in _reached:
+            try:
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(data)
+                return f"{subfolder}/{filename}"
+            except OSError as error:
+                log.warning("an image cannot be written to ComfyUI's folder, and is uploaded: %s", error)
+        name = upload(data, filename, subfolder)
+        if path.is_file():
+            _reached.add(self._home)
         return name
 
     def own(self, files: Iterable[SavedFile]) -> None:
