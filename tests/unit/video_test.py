@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+import signal
 import struct
 from fractions import Fraction
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.errors import OutputFailed
+from worker.input.decoder import SHARED
 from worker.output.file import OutputFile
 from worker.output.video import Expected, check, inspect, put_index_first
 
@@ -98,6 +101,17 @@ def test_a_video_that_shows_something_is_not_called_black(draw: Any, count: int)
 def test_a_video_that_cannot_be_decoded_is_an_error(data: bytes) -> None:
     with pytest.raises(OutputFailed, match=r"clip\.mp4 cannot be decoded"):
         check([OutputFile("clip.mp4", data)], expected(9))
+
+
+def test_a_video_that_kills_its_decoder_is_sent_unchecked() -> None:
+    clip = film()
+    check([clip], expected(9))
+    assert SHARED._child
+    os.kill(SHARED._child._process.pid, signal.SIGSTOP)
+    checked = check([clip], expected(9), SHARED._child.kill)  # as soon as it is waited for
+    assert (checked.files, checked.facts) == ((clip,), {})
+    assert "is not checked" in checked.warnings[0]
+    assert check([clip], expected(9)).warnings == ()
 
 
 def test_a_broken_video_is_left_out_where_frames_can_be_sent() -> None:

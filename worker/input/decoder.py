@@ -1,5 +1,5 @@
-"""Pictures of strangers are decoded in a child process, which is kept warm: one may take minutes, gigabytes or the
-process itself, and neither a thread nor a decoder can be ended.
+"""Files of strangers are decoded in a child process, which is kept warm: one may take minutes, gigabytes or the
+process itself, and neither a thread nor a decoder can be ended. Finished clips are, too: any node may have made them.
 
 The child has a limit for its memory, no secrets in its environment, and ends with its parent. Both sides send a
 message as two lengths, JSON and bytes.
@@ -15,10 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from worker.input import media
+from worker.input.media import Video
 from worker.input.pixels import Image, Unfit, letterbox, look
 
 SECONDS = 30.0
@@ -26,12 +28,13 @@ SECONDS = 30.0
 TICK = 0.1  # seconds at most until a cancel is seen
 _BASE_BYTES = 768_000_000  # of address space: Python, Pillow and its libraries have some 200 MB
 _BYTES_PER_PIXEL = 24  # decoded, turned, in RGBA and in RGB at once
+VIDEO_PIXELS = 64_000_000  # the memory for a finished video is that of a picture of so many
 _HEADER = struct.Struct("!IQ")
 _ROOT = Path(__file__).parents[2]
 
 
 class Decoder:
-    """One child for all threads; it does one picture after the other."""
+    """One child for all threads; it does one file after the other."""
 
     def __init__(self) -> None:
         self._lock, self._child = threading.Lock(), None
@@ -46,8 +49,18 @@ class Decoder:
     def ask(self, request: dict[str, Any], data: bytes, check: Callable[[], None]) -> Image:
         """What the child makes of a picture; raises Unfit and, soon after it raises, what `check` does.
 
-        Unfit's kind `slow`: it took longer than SECONDS; `pixels`, too, where it took the child's memory or life.
+        Unfit's kind `slow`: it took longer than SECONDS; `dead`: it took the child's memory or life.
         """
+        told, image = self._ask(request, data, check)
+        image = data if told["same"] else image
+        return Image(image, told["suffix"], told["width"], told["height"], tuple(told["warnings"]))
+
+    def inspect(self, data: bytes, reader: str, check: Callable[[], None]) -> Video:
+        """What a finished video holds; raises as `ask` does."""
+        told, _ = self._ask({"reader": reader, "max_pixels": VIDEO_PIXELS}, data, check)
+        return Video(**told)
+
+    def _ask(self, request: dict[str, Any], data: bytes, check: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         while not self._lock.acquire(timeout=TICK):
             check()
         try:
@@ -55,7 +68,7 @@ class Decoder:
             if child is None or child.has_ended():
                 child = _Child()
             try:
-                image = child.ask(request, data, check)
+                answer = child.ask(request, data, check)
             except Unfit as fault:
                 if fault.kind in {"slow", "dead"}:
                     child.kill()
@@ -66,9 +79,13 @@ class Decoder:
                 child.kill()
                 raise
             self._child = child
-            return image
+            return answer
         finally:
             self._lock.release()
+
+
+SHARED = Decoder()
+"""The one of this process."""
 
 
 class _Child:
@@ -94,7 +111,7 @@ class _Child:
         self._process.wait()
         self._line.close()
 
-    def ask(self, request: dict[str, Any], data: bytes, check: Callable[[], None]) -> Image:
+    def ask(self, request: dict[str, Any], data: bytes, check: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         end = time.monotonic() + SECONDS
 
         def wait() -> None:
@@ -104,14 +121,12 @@ class _Child:
 
         try:
             _send(self._line, request, data, wait)
-            told, image = _receive(self._line, wait)
+            told, content = _receive(self._line, wait)
         except OSError:
             raise Unfit("dead") from None
         if "unfit" in told:
             raise Unfit(told["unfit"], told["text"])
-        return Image(
-            data if told["same"] else image, told["suffix"], told["width"], told["height"], tuple(told["warnings"])
-        )
+        return told, content
 
 
 def _send(line: socket.socket, request: dict[str, Any], data: bytes, wait: Callable[[], None]) -> None:
@@ -147,12 +162,14 @@ def _read(line: socket.socket, size: int, wait: Callable[[], None]) -> bytes:
 
 
 def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    """In the child: what a picture is, as a message."""
+    """In the child: what a file is, as a message."""
     max_pixels = request["max_pixels"]
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    limit = _BASE_BYTES + _BYTES_PER_PIXEL * max_pixels
+    limit = _BASE_BYTES + _BYTES_PER_PIXEL * max_pixels + 2 * len(data)
     resource.setrlimit(resource.RLIMIT_AS, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
     try:
+        if "reader" in request:
+            return asdict(media.inspect(data, request["reader"])), b""
         if "max_seconds" in request:
             image = media.look(data, max_pixels, request["max_seconds"])
         else:
@@ -177,4 +194,6 @@ def _serve(line: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    import av  # noqa: F401 - the first clip is not to wait for it
+
     _serve(socket.socket(fileno=int(sys.argv[1])))

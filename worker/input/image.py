@@ -9,6 +9,7 @@ from typing import Any
 from worker.config import Settings
 from worker.input import decoder, media
 from worker.input import source as sources
+from worker.input.decoder import SHARED
 from worker.input.pixels import READABLE, Image, Unfit
 from worker.input.source import rejected
 
@@ -26,8 +27,7 @@ _LOOKS_LIKE = (
     (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!", "an archive"),
 )
 log = logging.getLogger(__name__)
-_decoder = decoder.Decoder()
-warm = _decoder.warm
+warm = SHARED.warm
 """Have what decodes ready before the first picture comes."""
 
 
@@ -56,7 +56,7 @@ def load(
     elif len(data) > settings.max_image_bytes:
         raise rejected(field, sources.too_large(len(data), settings.max_image_bytes))
     try:
-        image = _decoder.ask(request, data, check)
+        image = SHARED.ask(request, data, check)
     except Unfit as fault:
         raise rejected(field, _explain(fault, data, field, settings)) from None
     return replace(image, warnings=tuple(f"{field}: {warning}" for warning in image.warnings))
@@ -66,7 +66,7 @@ def letterbox(picture: Image, width: int, height: int, settings: Settings, check
     """The whole picture in a frame of that size, in pixels, with black bars at two sides; raises ImageRejected."""
     request = {"max_pixels": settings.max_image_pixels, "as_sent": True, "frame": [width, height]}
     try:
-        return replace(_decoder.ask(request, picture.data, check), warnings=picture.warnings)
+        return replace(SHARED.ask(request, picture.data, check), warnings=picture.warnings)
     except Unfit as fault:
         raise rejected("image", _explain(fault, picture.data, "image", settings)) from None
 

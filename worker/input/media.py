@@ -1,6 +1,11 @@
-"""What a video's or a sound's bytes hold, for LoadVideo and LoadAudio: decoded to the end in decoder's child."""
+"""What a video's or a sound's bytes hold. It runs in decoder's child.
+
+What a caller sends for LoadVideo and LoadAudio is decoded to the end; of a finished clip as few frames as tell.
+"""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -19,6 +24,23 @@ _KINDS = (
     (rb"OggS", ".ogg", "ogg"),
     (rb"fLaC", ".flac", "flac"),
 )
+# FFmpeg's readers of finished videos, by suffix.
+READERS = {".mp4": "mp4", ".mov": "mov", ".m4v": "mp4", ".webm": "matroska", ".mkv": "matroska"}
+_SAMPLES = 8
+_SAMPLE_SIDE = 64  # pixels
+_DARK = 16  # of 255: the brightest that a sample of a black frame shows
+
+
+@dataclass(frozen=True)
+class Video:
+    """What a finished video holds."""
+
+    width: int
+    height: int
+    frames: int
+    fps: float
+    black: bool
+    """Whether the frames looked at, the start picture apart, show nothing at all."""
 
 
 def find_suffix(data: bytes) -> str:
@@ -54,3 +76,55 @@ def _decode(container: Any, max_pixels: int, max_seconds: float) -> tuple[int, i
     if not decoded:
         raise Unfit("broken", "nothing in it decodes")
     return width, height
+
+
+def inspect(data: bytes, reader: str) -> Video:
+    """Read a finished video to its end and decode as few frames as tell; raises Unfit.
+
+    A frame in the middle whose bits are damaged is not noticed: to decode each takes 35 ms for 25 frames of 720x1280.
+    """
+    import av
+
+    # Nothing is wanted of the metadata, which any program may have written, and no frame only to guess the measures
+    # that the header has: a first one takes 8 ms.
+    options: Any = {"metadata_errors": "replace", "stream_options": [{"skip_frame": "all"}]}
+    try:
+        with av.open(BytesIO(data), format=reader, **options) as container:
+            stream = container.streams.video[0]
+            if stream.codec_context is None:  # with which PyAV before 18 ends the process
+                raise Unfit("broken", "no decoder for this codec")
+            frames = _count(container, stream)
+            fps = float(stream.average_rate or stream.guessed_rate or 0)
+            container.seek(0)
+            black = _is_black(container.decode(stream), step=max(1, frames // _SAMPLES))
+            return Video(stream.width, stream.height, frames, fps, black)
+    except (av.FFmpegError, IndexError) as error:
+        raise Unfit("broken", type(error).__name__) from error
+
+
+def _count(container: Any, stream: Any) -> int:
+    """The frames by their packets."""
+    packets = [packet for packet in container.demux(stream) if packet.size]
+    if any(packet.is_corrupt for packet in packets) or len(packets) < stream.frames:
+        raise Unfit("broken", f"{len(packets)} of {stream.frames} frames are whole")
+    if not packets:
+        raise Unfit("empty")
+    return len(packets)
+
+
+def _is_black(frames: Iterator[Any], step: int) -> bool:
+    """Whether no frame shows anything, the first one, the start picture, apart where there are others."""
+    first = shown = True
+    for number, frame in enumerate(frames):
+        if number % step and number > 1:
+            continue
+        shown = not _is_dark(frame)
+        if shown and not first:
+            return False
+        first = False
+    return not shown
+
+
+def _is_dark(frame: Any) -> bool:
+    small = frame.reformat(width=_SAMPLE_SIDE, height=_SAMPLE_SIDE, format="gray")
+    return max(bytes(small.planes[0])) <= _DARK
