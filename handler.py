@@ -39,6 +39,7 @@ def answer(event: dict[str, Any], report: sdk.Report, cancelled: sdk.Cancelled) 
 def serve(settings: Settings) -> None:
     """Take jobs until told to stop."""
     config.export({"RUNPOD_LOG_LEVEL": settings.sdk_log_level})
+    sdk.return_copies()
     import runpod  # it reads its environment now
 
     for check in startup.checks(settings):

@@ -46,9 +46,10 @@ def check_bucket(place: Place) -> Iterator[Finding]:
 def _write_and_read(bucket: Bucket) -> bool:
     """Whether the bucket gives back what was put into it; raises OutputFailed or OSError, neither with the URL."""
     from worker.output import storage
+    from worker.output.file import Item
 
     content = secrets.token_bytes(32)
-    item = storage.Item(KEY, content, "application/octet-stream")
+    item = Item(KEY, content, "application/octet-stream")
     (url,) = storage.upload(bucket, [item], threading.Event())
     with urllib.request.build_opener().open(url, timeout=TIMEOUT) as response:
         return bool(response.read() == content)

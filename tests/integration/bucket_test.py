@@ -22,7 +22,7 @@ from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
 from worker.input import s3_config
 from worker.output import storage
-from worker.output.storage import Item
+from worker.output.file import Item
 
 CLIP = b"a video"
 SECRETS = ("AKIAEXAMPLEKEYID0000", "s3cr3t/of+the+bucket")

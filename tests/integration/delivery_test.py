@@ -29,7 +29,7 @@ from worker.comfyui import Scope
 from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
 from worker.output import storage
-from worker.output.storage import Item
+from worker.output.file import Item
 
 KEY, SECRET = "AKIAEXAMPLEKEYID0000", "s3cr3t/of+the+bucket"
 KEYS = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": "us-east-1"}

@@ -11,10 +11,9 @@ from worker.config import BUCKET_KEYS, MB, Settings
 from worker.errors import JobCancelled, OutputFailed, WorkerError
 from worker.input import faults, s3_config
 from worker.input.request import Request
-from worker.output import reply, storage
-from worker.output.file import OutputFile
+from worker.output import reply, volume
+from worker.output.file import Item, OutputFile
 from worker.output.reply import Place, Terms
-from worker.output.storage import Item
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class Delivery:
             images_list=custom,
         )
         self._bucket = s3_config.parse(job.get("s3Config"), settings, check) or settings.bucket
-        usable = {"bucket": self._bucket is not None, "inline": True, "volume": storage.is_writable(settings.volume)}
+        usable = {"bucket": self._bucket is not None, "inline": True, "volume": volume.is_writable(settings.volume)}
         first = request.delivery if request.delivery != "auto" else next(way for way in WAYS if usable[way])
         if not usable[first]:
             raise faults.invalid_input({"delivery": f"{first} is not available: {_MISSING[first]}"})
@@ -96,15 +95,17 @@ class Delivery:
         return reply.refer(files, answer, self._terms, self._upload if way == "bucket" else self._keep)
 
     def _upload(self, files: Sequence[OutputFile]) -> list[Place]:
+        from worker.output import storage  # many workers have no bucket
+
         assert self._bucket
         items = [Item(f"{self.name}/{file.filename}", file.data, file.mime_type) for file in files]
         return [Place(url=url) for url in storage.upload(self._bucket, items, self._cancelled)]
 
     def _keep(self, files: Sequence[OutputFile]) -> list[Place]:
-        volume = self._settings.volume
+        root = self._settings.volume
         items = [Item(file.filename, file.data, file.mime_type) for file in files]
-        paths = storage.keep(volume / _FOLDER / self.name, items)
-        return [Place(path=str(path), s3=self._s3(path.relative_to(volume).as_posix())) for path in paths]
+        paths = volume.keep(root / _FOLDER / self.name, items)
+        return [Place(path=str(path), s3=self._s3(path.relative_to(root).as_posix())) for path in paths]
 
     def _s3(self, key: str) -> dict[str, str] | None:
         """Where RunPod's S3 API shows a file of the volume. https://docs.runpod.io/storage/s3-api"""

@@ -67,6 +67,15 @@ class OutputFile:
         return PurePosixPath(self.filename).suffix.lower()
 
 
+@dataclass(frozen=True)
+class Item:
+    """A file to store. `key`: its path in the place, with slashes."""
+
+    key: str
+    data: bytes
+    mime_type: str
+
+
 def name_uniquely(filenames: Iterable[str]) -> list[str]:
     """Plain file names, each once, whatever the file system: two savers may write the same name to two folders."""
     names: dict[str, str] = {}

@@ -1,17 +1,14 @@
-"""Places for finished files outside the reply: an S3 bucket, and a folder such as the network volume's."""
+"""An S3 bucket for finished files. Its client takes 9 MB and 70 ms: it is imported where there is a bucket."""
 
 import functools
 import logging
-import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -22,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from worker.config import Bucket
 from worker.errors import OutputFailed, WorkerError
+from worker.output.file import Item
 from worker.output.transport import Refused, Transport
 
 log = logging.getLogger(__name__)
@@ -47,15 +45,6 @@ _ADVICE = {
 _REGION = re.compile(
     r"\bs3[.-](?:dualstack\.)?([a-z]+(?:-[a-z0-9]+)+)\.|^s3api-([a-z0-9-]+)\.|([a-z]+[0-9])\.digitaloceanspaces\."
 )
-
-
-@dataclass(frozen=True)
-class Item:
-    """A file to store. `key`: its path in the place, with slashes."""
-
-    key: str
-    data: bytes
-    mime_type: str
 
 
 def upload(bucket: Bucket, items: Sequence[Item], cancelled: threading.Event) -> list[str]:
@@ -94,28 +83,6 @@ def _in_region(bucket: Bucket, refusal: Refused) -> Bucket | None:
     if bucket.addresses and regional != bucket.endpoint:
         return None  # the addresses are the other host's
     return replace(bucket, region=refusal.region, endpoint=regional)
-
-
-def keep(folder: Path, items: Sequence[Item]) -> list[Path]:
-    """Make `folder` hold exactly the items, all or none, and return their paths; raises OutputFailed."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        for item in items:
-            (partial / item.key).write_bytes(item.data)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    except (OSError, ValueError) as error:  # ValueError: a name that no disk takes
-        shutil.rmtree(partial, ignore_errors=True)
-        log.warning("cannot write to %s: %s", folder, error)
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise OutputFailed(f"its files cannot be written: {reason}") from error
-    return [folder / item.key for item in items]
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether it is there and new files can be made in it."""
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 class _Transfer:

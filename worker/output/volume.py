@@ -1,0 +1,34 @@
+"""Finished files in a folder of the network volume."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from worker.errors import OutputFailed
+from worker.output.file import Item
+
+log = logging.getLogger(__name__)
+
+
+def keep(folder: Path, items: Sequence[Item]) -> list[Path]:
+    """Make `folder` hold exactly the items, all or none, and return their paths; raises OutputFailed."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        for item in items:
+            (partial / item.key).write_bytes(item.data)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    except (OSError, ValueError) as error:  # ValueError: a name that no disk takes
+        shutil.rmtree(partial, ignore_errors=True)
+        log.warning("cannot write to %s: %s", folder, error)
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise OutputFailed(f"its files cannot be written: {reason}") from error
+    return [folder / item.key for item in items]
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether it is there and new files can be made in it."""
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
