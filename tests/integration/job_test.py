@@ -214,6 +214,9 @@ def test_a_node_that_lacks_an_input_with_choices_is_told_as_such(run, small):
     [
         ("NoSuchNode", "node packs comfyui_nodes; docs/WORKFLOWS.md#custom-nodes says how"),
         ("VAEDecoder", "did you mean VAEDecode?"),
+        (" vaedecode", "did you mean VAEDecode?"),
+        ("Reroute", "the editor's own"),
+        ("6cbbd5c4-3a9c-4cd1-bb32-6bda7b5ff9a8", "the editor's own"),
         ("SaveAudio", "The preview engine does not play SaveAudio"),
     ],
 )

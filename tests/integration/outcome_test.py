@@ -107,6 +107,31 @@ def test_a_preview_of_the_video_that_is_saved_is_not_sent_beside_it(run: Run) ->
     assert any("a.mp4" in warning for warning in answer["warnings"])
 
 
+def test_previews_are_sent_where_there_is_nothing_else(run: Run) -> None:
+    answer = answer_to(run, {"9": {"images": [saved(type="temp")]}, "8": {"images": [saved("q.png", type="nowhere")]}})
+    assert [entry["filename"] for entry in answer["outputs"]] == ["p.png"]
+    assert any("q.png" in warning for warning in answer["warnings"])
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"result": [{"video": saved()}]},
+        {"images": [[saved()], saved()]},
+        {"ui": {"images": [saved()]}},
+        {"batch": {"first": {"images": [saved()]}, "count": 1}},
+    ],
+    ids=str,
+)
+def test_a_file_is_found_however_deep_its_node_names_it(run: Run, output: Any) -> None:
+    assert [entry["filename"] for entry in answer_to(run, {"9": output})["outputs"]] == ["p.png"]
+
+
+def test_where_nothing_can_be_sent_the_error_says_what_there_was(run: Run) -> None:
+    with pytest.raises(OutputFailed, match=r"add a saver.*node 9 \(Mine\).*'score'"):
+        answer_to(run, {"9": {"score": [0.5]}})
+
+
 def test_texts_come_back_as_they_are(run: Run) -> None:
     answer = answer_to(run, {"9": {"text": ["a cat", "猫\nand \ud800"]}}, {})
     texts = [(entry["type"], entry["node_id"], entry["encoding"]) for entry in answer["outputs"]]

@@ -184,7 +184,7 @@ def test_an_editors_file_is_refused_with_the_way_to_export_the_right_one() -> No
 
 @pytest.mark.parametrize(
     "broken",
-    ["text", None, [], {}, {"class_type": "X"}, {"class_type": 5, "inputs": {}}, {"class_type": "X", "inputs": []}],
+    ["text", None, [], {}, {"class_type": 5, "inputs": {}}, {"class_type": "X", "inputs": []}],
 )
 def test_what_is_no_node_is_refused_by_its_id(broken: object) -> None:
     error = refusal({**chain(), "77": broken})
@@ -405,6 +405,40 @@ def test_a_link_to_an_output_that_is_not_there_is_refused(source: str, slot: Any
 def test_one_to_any_other_output_is_kept(source: str, slot: Any) -> None:
     graph = {"1": {"class_type": source, "inputs": {}}, "2": {"class_type": "SaveImage", "inputs": {"no": ["1", slot]}}}
     assert adapted(graph).nodes["2"]["inputs"]["no"] == ["1", slot]
+
+
+@pytest.mark.parametrize(
+    ("named", "sent"),
+    [
+        ("a.png [Input]", "a.png"),
+        ("a.png[input]", "a.png"),
+        ("a.png  [input] ", "a.png"),
+        ("a.png", "a.png [input]"),
+        ("a.png [input]", "a.png [input]"),
+        ("./sub/a.png", "sub/a.png"),
+        ("caf\u00e9.png", "cafe\u0301.png"),
+    ],
+)
+def test_an_image_is_found_by_either_spelling_of_its_name(named: str, sent: str) -> None:
+    graph = adapted(chain(named), {sent: "job/a.png"})
+    assert inputs_of(graph, "LoadImage") == [{"image": "job/a.png"}]
+    assert graph.warnings == ()
+
+
+def test_a_name_for_the_files_to_save_is_no_image() -> None:
+    graph = adapted(chain("a.png", prefix="a"), {"a.png": "job/a.png", "a": "job/b.png"})
+    assert inputs_of(graph, "SaveImage")[0]["filename_prefix"] == "job/a"
+
+
+@pytest.mark.parametrize("link", [[1, 0], ["1", "0"], [1, "0"]])
+def test_a_link_whose_numbers_have_the_wrong_type_is_put_right(link: list[Any]) -> None:
+    assert adapted(saving(images=link)).nodes["2"]["inputs"]["images"] == ["1", 0]
+
+
+def test_a_node_without_inputs_has_none() -> None:
+    bare = {"3": {"class_type": "EmptyImage"}, "4": {"class_type": "EmptyImage", "inputs": None}}
+    nodes = adapted({**saving(), **bare}).nodes
+    assert nodes["3"]["inputs"] == nodes["4"]["inputs"] == {}
 
 
 def test_an_image_annotated_with_its_folder_is_the_uploaded_one() -> None:

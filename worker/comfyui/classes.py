@@ -13,6 +13,8 @@ from worker.input.faults import cut
 PAGE = "docs/WORKFLOWS.md#custom-nodes"
 NEAR_IN_SPELLING = 0.9
 SHOWN_NODES = 8
+EDITORS_OWN = ("Reroute", "Note", "MarkdownNote", "PrimitiveNode")
+_SUBGRAPH = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MISSING = re.compile(r"may not be installed|node (.+) does not exist")
 
 
@@ -50,5 +52,8 @@ def rejection(missing: str, graph: Graph, schemas: Mapping[str, Any], *, whole: 
 
 
 def _hint(name: str, schemas: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, schemas, n=1, cutoff=NEAR_IN_SPELLING)
-    return f" (did you mean {near[0]}?)" if near else ""
+    if name in EDITORS_OWN or _SUBGRAPH.fullmatch(name):
+        return " (the editor's own, which Workflow > Export (API) leaves out or resolves: export the workflow again)"
+    lowered = {known.lower(): known for known in schemas}
+    near = difflib.get_close_matches(name.strip().lower(), lowered, n=1, cutoff=NEAR_IN_SPELLING)
+    return f" (did you mean {lowered[near[0]]}?)" if near else ""

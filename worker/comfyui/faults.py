@@ -18,6 +18,7 @@ TAIL = 16_384  # bytes of ComfyUI's log: enough for the lines, whatever progress
 _NAMED = re.compile(r"Node ID '#(.+)'")
 # ComfyUI 0.33 checks no input that brings further ones with its value: one that it does not know is left out.
 _LACKING = re.compile(r"missing \d+ required .*argument.*?: (.+)")
+NO_OUTPUTS = ": no node of it saves or shows anything; add one that does, such as SaveImage or SaveVideo"
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +37,7 @@ def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
     else:
         parts = (error.get("message"), error.get("details")) if isinstance(error, dict) else (error,)
         text = " ".join(str(part) for part in parts if part) or "it does not say why"
+        text += NO_OUTPUTS if isinstance(error, dict) and error.get("type") == "prompt_no_outputs" else ""
     text = "; ".join((text, *graph.warnings))  # an image that is not there may have been sent under another name
     return WorkflowRejected(f"ComfyUI rejected the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
 

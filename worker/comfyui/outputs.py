@@ -3,11 +3,12 @@
 A node may say whatever it likes, so each entry is taken where it is understood and counted where it is not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 LONGEST_NAME = 255
 LONGEST_PATH = 4096
+MAX_LEVELS = 4
 _NO_CONTENT = ("animated",)  # keys that say something about the other ones
 
 
@@ -42,10 +43,10 @@ class Outputs:
 
 
 def read(outputs: object) -> Outputs:
-    """Every file and text in history's `outputs`, whatever key its node chose (images, gifs, text, ...), in order."""
+    """Every file, once, and text in history's `outputs`, whatever key its node chose (images, gifs, ...), in order."""
     found = [entry for node_id, output in _items(outputs) for entry in _read_node(node_id, output)]
     return Outputs(
-        tuple(entry for entry in found if isinstance(entry, SavedFile)),
+        tuple(dict.fromkeys(entry for entry in found if isinstance(entry, SavedFile))),
         tuple(entry for entry in found if isinstance(entry, Text)),
         tuple(dict.fromkeys(entry for entry in found if isinstance(entry, tuple))),
     )
@@ -58,8 +59,21 @@ def _read_node(node_id: str, output: object) -> Iterator[SavedFile | Text | tupl
     for key, value in _items(output):
         if key in _NO_CONTENT or value is None:
             continue
-        for entry in value if isinstance(value, (list, tuple)) else [value]:
+        for entry in _flat(value):
             yield _read_entry(node_id, entry, animated) or (node_id, key)
+
+
+def _flat(value: object, levels: int = MAX_LEVELS) -> Iterator[object]:
+    """What a node has under a key, one by one, also from lists in lists and from objects that name no file."""
+    inner: Iterable[object] = ()
+    if isinstance(value, (list, tuple)):
+        inner = value
+    elif isinstance(value, Mapping) and "filename" not in value:
+        inner = value.values() if any(isinstance(item, (Mapping, list, tuple)) for item in value.values()) else ()
+    if not inner or not levels:
+        yield value
+    for item in inner if levels else ():
+        yield from _flat(item, levels - 1)
 
 
 def _read_entry(node_id: str, entry: object, animated: bool) -> SavedFile | Text | None:

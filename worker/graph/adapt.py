@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,7 +19,7 @@ MAX_PREFIX_PARTS = 8
 MAX_PREFIX_PART = 100
 
 IMAGE_LOADERS = ("LoadImage", "LoadImageMask", "LoadImageOutput")
-OWN_FOLDER = " [input]"
+_OWN_FOLDER = re.compile(r"\s*\[input\]\s*$", re.IGNORECASE)
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 # ComfyUI 0.33 accepts any value here and fails in the node, which a saver is after all the sampling.
 CHOICES = {
@@ -78,14 +79,14 @@ def _checked_copy(workflow: dict[str, Any]) -> dict[str, Any]:
     for node in copy.values():
         if not isinstance(node.get("_meta", {}), dict):
             del node["_meta"]  # ComfyUI answers HTTP 500 to it where it cannot run the node
-        node["inputs"] = {name: _put_right(value) for name, value in node["inputs"].items()}
+        node["inputs"] = {name: _put_right(value, copy) for name, value in (node.get("inputs") or {}).items()}
     return copy
 
 
 def _find_no_json(workflow: Mapping[str, Any]) -> WorkflowRejected:
     """Which node has the value that JSON does not have."""
     for node_id, node in workflow.items():
-        for name, value in node["inputs"].items():
+        for name, value in (node.get("inputs") or {}).items():
             if not _is_json(value):
                 fault = f"{cut(str(name))} holds a value that JSON does not have, such as NaN or Infinity"
                 return _rejected(node_id, node, fault, cut(str(name)))
@@ -99,10 +100,13 @@ def _is_json(value: object) -> bool:
         return False
 
 
-def _put_right(value: object) -> object:
-    """A model's name as Windows writes it, as ComfyUI on Linux lists it."""
+def _put_right(value: object, nodes: Mapping[str, Any]) -> object:
+    """A model's name as Windows writes it, as ComfyUI on Linux lists it; a link with a node's number, with its id."""
     if isinstance(value, str) and "\\" in value and value.lower().endswith(MODEL_SUFFIXES):
         return value.replace("\\", "/")
+    if isinstance(value, list) and len(value) == 2 and type(value[0]) in (str, int) and str(value[0]) in nodes:
+        slot = value[1]
+        return [str(value[0]), int(slot) if isinstance(slot, str) and re.fullmatch(r"\d{1,9}", slot) else slot]
     return value
 
 
@@ -146,22 +150,23 @@ def _children(value: object) -> Iterable[object]:
 def _check_node(node_id: str, node: object) -> None:
     if not isinstance(node, dict):
         raise _rejected(node_id, node, "must be an object with class_type and inputs, as Workflow > Export (API) makes")
-    for field, kind, name in (("class_type", str, "text"), ("inputs", dict, "an object")):
-        if not isinstance(node.get(field), kind):
+    for field, kinds, name in (("class_type", (str,), "text"), ("inputs", (dict, type(None)), "an object")):
+        if not isinstance(node.get(field), kinds):
             raise _rejected(node_id, node, f"{field} must be {name}, as Workflow > Export (API) makes it")
 
 
 def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name: str | None) -> list[str]:
     """Put the uploaded pictures where the graph names them; returns warnings."""
     unused, loaders = set(uploads), 0
+    sent = {_plain_name(name): name for name in uploads}
     for node in nodes.values():
         files = {
-            name: value.removesuffix(OWN_FOLDER)
+            name: sent.get(_plain_name(value))
             for name, value in node["inputs"].items()
-            if _is_file(node, name, value)
+            if isinstance(value, str) and _is_file(node, name, value)
         }
-        named = {name: value for name, value in files.items() if value in uploads}
-        node["inputs"].update({name: uploads[value] for name, value in named.items()})
+        named = {name: file for name, file in files.items() if file}
+        node["inputs"].update({name: uploads[file] for name, file in named.items()})
         unused -= set(named.values())
         if image_name and node["class_type"] in IMAGE_LOADERS and "image" not in named:
             node["inputs"]["image"] = image_name
@@ -171,16 +176,21 @@ def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name:
     return [f"images: no node uses {name!r}" for name in sorted(unused)]
 
 
-def _is_file(node: dict[str, Any], name: str, value: object) -> bool:
+def _plain_name(name: str) -> str:
+    """A file's name without ComfyUI's word for its folder, each accent written as Unicode's form C has it."""
+    return unicodedata.normalize("NFC", _OWN_FOLDER.sub("", name)).removeprefix("./")
+
+
+def _is_file(node: dict[str, Any], name: str, value: str) -> bool:
     # A text that happens to equal an image's name is told from a file by the missing suffix.
     known = guard.takes_file_name(node["class_type"], name)
-    return isinstance(value, str) and (known or bool(PurePosixPath(value.removesuffix(OWN_FOLDER)).suffix))
+    return name != guard.PREFIX and (known or bool(PurePosixPath(_plain_name(value)).suffix))
 
 
 def _check_paths(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any]) -> None:
     """Refuse what would have ComfyUI read or write outside its folders; a saver's prefix is replaced anyway."""
     for name in node["inputs"]:
-        if name != "filename_prefix" and (fault := guard.find_file_fault(node, name, nodes)):
+        if name != guard.PREFIX and (fault := guard.find_file_fault(node, name, nodes)):
             raise _rejected(node_id, node, f"{cut(name)} {fault}; send the file in images and name it as there", name)
 
 
@@ -188,13 +198,13 @@ def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:
     """Have every saver write into the job's own folder, under its own name; returns warnings."""
     warnings = []
     for node_id, node in nodes.items():
-        if "filename_prefix" not in node["inputs"]:
+        if guard.PREFIX not in node["inputs"]:
             continue
-        own = node["inputs"]["filename_prefix"]
+        own = node["inputs"][guard.PREFIX]
         if not isinstance(own, str):
             warnings.append(f"node {title_of(node, node_id)!r}: its filename_prefix is not plain text and was replaced")
             own = ""
-        node["inputs"]["filename_prefix"] = f"{prefix}/{_safe_prefix(own)}"
+        node["inputs"][guard.PREFIX] = f"{prefix}/{_safe_prefix(own)}"
     return warnings
 
 

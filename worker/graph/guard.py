@@ -17,6 +17,8 @@ from typing import Any
 from worker.input.request import leaves_folder
 
 ANY = "*"
+PREFIX = "filename_prefix"
+"""The input that says where a saver writes; it is replaced in every node."""
 _FILE_WORD = re.compile(
     "audios?|dirs?|director(?:y|ies)|file(?:names?|paths?|s)?|folders?|images?|latents?|masks?|model|paths?|recording|state"
     "|ur[il]s?|videos?"

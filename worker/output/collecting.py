@@ -22,10 +22,11 @@ class Collected:
 def collect(made: Outputs, graph: Graph, comfyui: ComfyUI, scope: Scope, ends: Limits) -> Collected:
     """The files in ComfyUI's output folder, finished videos and sounds among the previews, and texts that nodes show.
 
-    Read from the disk, where no ComfyUI that dies or is busy is in the way, or else over HTTP. A file that is gone is
-    told; raises OutputFailed where nothing is left.
+    The previews themselves where there is nothing else: somebody waited for them. Read from the disk, where no ComfyUI
+    that dies or is busy is in the way, or else over HTTP. A file that is gone is told; raises OutputFailed where
+    nothing is left.
     """
-    sent, previews = _choose(made.files)
+    sent, previews = _choose(made)
     files: list[OutputFile] = []
     lost: list[str] = []
     frame = 0
@@ -50,22 +51,25 @@ def collect(made: Outputs, graph: Graph, comfyui: ComfyUI, scope: Scope, ends: L
         OutputFile(f"text_{number}.txt", text.text.encode("utf-8", "replace"), node_id=text.node_id, shown=True)
         for number, text in enumerate(made.texts, 1)
     ]
+    left_out = (*lost, *_tell_left_out(previews, made, graph))
     if not files:
         add = "the workflow saved no file in ComfyUI's output folder; add a saver, such as SaveImage"
-        raise OutputFailed("; ".join(lost) or add)
-    return Collected(tuple(files), (*lost, *_tell_left_out(previews, made, graph)))
+        raise OutputFailed("; ".join((*([] if lost else [add]), *left_out)))
+    return Collected(tuple(files), left_out)
 
 
-def _choose(saved: Sequence[SavedFile]) -> tuple[list[SavedFile], list[SavedFile]]:
+def _choose(made: Outputs) -> tuple[list[SavedFile], list[SavedFile]]:
     """The files to send, and those that are previews only: in `temp`, and no video or sound that is there alone."""
-    kept = [file for file in saved if file.folder == "output"]
+    kept = [file for file in made.files if file.folder == "output"]
     kinds = {OutputFile(file.filename, b"").mime_type.partition("/")[0] for file in kept}
-    others = [file for file in saved if file.folder != "output"]
+    others = [file for file in made.files if file.folder != "output"]
     finished = [
         file
         for file in others
         if (look := OutputFile(file.filename, b"")).finished and look.mime_type.partition("/")[0] not in kinds
     ]
+    if not (kept or finished or made.texts):
+        finished = [file for file in others if file.folder == "temp"]
     return [*kept, *finished], [file for file in others if file not in finished]
 
 
