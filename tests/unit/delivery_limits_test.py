@@ -54,12 +54,20 @@ def test_a_jobs_id_is_one_folder_below_outputs(tmp_path: Path, job_id: object) -
     "url",
     [
         *("https://user:key@s3.example", "https://s3.example/?a=b", "https://s3.example/#a", "ftp://s3.example"),
-        *("s3.example", "https://", "https://s3 .example", "javascript:alert(1)", "file:///etc/passwd", "https:///a"),
+        *(
+            "s3.example",
+            "at https://s3.example",
+            "https://",
+            "https://s3 .example",
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "https:///a",
+        ),
     ],
 )
 def test_an_endpoint_of_a_jobs_own_is_a_plain_http_address(url: str) -> None:
     own = {"accessId": "a", "accessSecret": "b", "endpointUrl": url}
-    with pytest.raises(InvalidInput, match=r"s3Config\.endpointUrl"):
+    with pytest.raises(InvalidInput, match=r"s3Config\.endpointUrl: must be an http"):
         s3_config.parse(own, config.read({}))
 
 

@@ -108,6 +108,7 @@ def test_text_that_is_no_picture_at_all_is_named(source: str, words: str) -> Non
         (b"\0\0\0\x20ftypisom" + bytes(99), "a video"),
         (b"hello", "not a readable image (5 bytes)"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a readable image"),
+        (b"P5 1 1000 255\n" + bytes(1000), "not a readable image"),  # a strip, to who knows the format
     ],
 )
 def test_other_files_are_called_by_their_name(data: bytes, words: str) -> None:
@@ -210,6 +211,9 @@ def test_a_png_with_one_wrong_byte_is_refused() -> None:
     data = bytearray(PNG)
     data[len(data) // 2] ^= 1
     assert "damaged" in refusal(bytes(data))
+    checksum = bytearray(PNG)  # its pixels decode all the same
+    checksum[-13] ^= 1
+    assert "damaged" in refusal(bytes(checksum))
 
 
 def test_too_many_bytes_are_refused_before_they_are_decoded() -> None:

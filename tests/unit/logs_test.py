@@ -38,6 +38,7 @@ def test_a_text_makes_one_line_of_bounded_length(text: str, where: str) -> None:
 def test_a_jobs_id_makes_no_line(text: str) -> None:
     (line,) = lines_of(f"with logs.job_context({text!r}):\n    log.info('got it')")
     assert line.endswith("a: got it")
+    assert len(line) < 300
 
 
 def test_an_exception_with_a_callers_text_is_told_in_indented_lines_with_its_places() -> None:
@@ -78,6 +79,10 @@ def test_what_opens_something_is_left_out_of_urls(text: str, caplog: pytest.LogC
     record = logging.LogRecord("a", logging.INFO, __file__, 1, "%s", (text,), None)
     record.job_id = "-"
     assert "HIDDEN" not in logs._Formatter("%(message)s").format(record)
+
+
+def test_an_exceptions_text_is_cut() -> None:
+    assert len(logs.brief(ValueError("y" * 100_000))) < 2 * logs.SHOWN_TEXT
 
 
 def test_an_exception_whose_text_fails_is_told_all_the_same() -> None:

@@ -73,6 +73,13 @@ def test_one_that_is_cut_is_refused(data: bytes) -> None:
         load(data)
 
 
+def test_one_is_read_as_what_its_beginning_says_and_as_nothing_else() -> None:
+    tagged = b"ID3\4\0\0\0\0\0\0" + sound(kind="flac", codec="flac")
+    assert find_suffix(tagged) == ".mp3"
+    with pytest.raises(ImageRejected, match="cut short or damaged"):
+        load(tagged)
+
+
 def test_a_start_image_is_no_video() -> None:
     with pytest.raises(ImageRejected, match="is a video"):
         load(film(), as_sent=False)

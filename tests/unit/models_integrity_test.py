@@ -100,6 +100,4 @@ def test_a_header_is_read_up_to_its_limit_and_no_further(tmp_path: Path) -> None
     with path.open("wb") as file:  # sparse: only its length is there
         file.write((MAX_HEADER + 1).to_bytes(8, "little") + b"{")
         file.truncate(MAX_HEADER + 9)
-    fault = find_fault(path, VAE)
-    assert fault is not None
-    assert "header" in fault
+    assert f"{MAX_HEADER:,}" in (find_fault(path, VAE) or "no fault")

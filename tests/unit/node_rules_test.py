@@ -182,6 +182,17 @@ class TestFiles:
         assert refused(node_with(class_type, name, ["8", 0]))
 
     @pytest.mark.parametrize(
+        ("class_type", "name"), [("LoadImage", "image"), ("WebcamCapture", "image"), ("RecordAudio", "audio")]
+    )
+    def test_a_files_name_is_a_text_of_its_own(self, class_type: str, name: str) -> None:
+        assert not refused(node_with(class_type, name, "sub/a.png"))
+        for value in (5, None, ["a.png"], {"a": 1}):
+            assert refused(node_with(class_type, name, value))
+        graph = node_with(class_type, name, ["9", 0])
+        graph["9"] = {"class_type": "SomebodysNode", "inputs": {}}
+        assert refused(graph)
+
+    @pytest.mark.parametrize(
         "name",
         ["image2", "video_path", "saveDir", "inputFolder", "FILE", "mask_image", "model_file", "url", "directory"],
     )

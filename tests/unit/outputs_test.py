@@ -68,6 +68,11 @@ def test_frames_show_the_picture_that_was_saved() -> None:
     assert abs(color_at(shown, 0, 10)[0] - 10) < 6
 
 
+def test_a_picture_in_a_format_that_is_not_opened_goes_as_saved() -> None:
+    saved = OutputFile("a.png", encode(noise(8), "PPM"))
+    assert data(send([saved])["outputs"][0]) == saved.data
+
+
 def test_png_frames_are_sent_as_saved_where_png_is_asked_for() -> None:
     files = frames(2)
     reply = send(files, frame_format="png")

@@ -70,6 +70,11 @@ def test_a_clip_is_told_as_it_is_decoded() -> None:
     assert clip.fps == pytest.approx(23.976)
 
 
+def test_a_video_is_read_as_what_its_suffix_says_and_as_nothing_else() -> None:
+    with pytest.raises(OutputFailed, match=r"clip\.mp4 cannot be decoded"):
+        inspect(OutputFile("clip.mp4", film(name="clip.webm").data))
+
+
 def test_what_was_asked_for_is_the_answers_and_gives_no_warning() -> None:
     checked = check([film(9, fps=24)], expected(9))
     assert checked.facts == {"width": 96, "height": 64, "num_frames": 9, "fps": 24.0}
