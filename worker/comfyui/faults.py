@@ -8,7 +8,7 @@ from typing import Any
 
 from worker import catalogue
 from worker.errors import ExecutionFailed, OutOfMemory, WorkerError, WorkflowRejected
-from worker.graph import Graph
+from worker.graph import MODEL_SUFFIXES, Graph
 
 SHOWN_CHARACTERS = 300
 SHOWN_OPTIONS = 12
@@ -18,6 +18,7 @@ TAIL = 16_384  # bytes of ComfyUI's log: enough for the lines, whatever progress
 _NAMED = re.compile(r"Node ID '#(.+)'")
 # ComfyUI 0.33 checks no input that brings further ones with its value: one that it does not know is left out.
 _LACKING = re.compile(r"missing \d+ required .*argument.*?: (.+)")
+MODELS_PAGE = "docs/MODELS.md#files-of-your-own"
 NO_OUTPUTS = ": no node of it saves or shows anything; add one that does, such as SaveImage or SaveVideo"
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,11 @@ def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
         parts = (error.get("message"), error.get("details")) if isinstance(error, dict) else (error,)
         text = " ".join(str(part) for part in parts if part) or "it does not say why"
         text += NO_OUTPUTS if isinstance(error, dict) and error.get("type") == "prompt_no_outputs" else ""
-    text = "; ".join((text, *graph.warnings))  # an image that is not there may have been sent under another name
-    return WorkflowRejected(f"ComfyUI rejected the workflow: {_cut(text, 4 * SHOWN_CHARACTERS)}", nodes=faults)
+    notes = list(graph.warnings)  # an image that is not there may have been sent under another name
+    if any(str(fault.get("value")).lower().endswith(MODEL_SUFFIXES) for fault in faults):
+        notes.append(f"{MODELS_PAGE} says how the endpoint's operator adds a model")
+    text = "; ".join((_cut(text, 4 * SHOWN_CHARACTERS), *notes))
+    return WorkflowRejected(f"ComfyUI rejected the workflow: {_cut(text, 5 * SHOWN_CHARACTERS)}", nodes=faults)
 
 
 def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
@@ -137,6 +141,7 @@ def _describe(errors: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             reason = (
                 "ComfyUI cannot check this node: a value or link of its inputs, or of a node before it, does not fit"
             )
+            reason += f": look at {extra['input_name']}" if extra.get("input_name") else ""
         allowed = _allowed(extra.get("input_config"))
         fault = {"input": extra.get("input_name"), "type": error["type"], "reason": _cut(reason, SHOWN_CHARACTERS)}
         if error["type"] == "value_not_in_list":

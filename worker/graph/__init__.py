@@ -7,7 +7,7 @@ adapt    a caller's own graph made fit for a job
 guard    what such a graph may do
 """
 
-from worker.graph.adapt import adapt
+from worker.graph.adapt import MODEL_SUFFIXES, adapt
 from worker.graph.fill import DEFAULT_GRAPH, FRAME_SAVER, UPSCALE_GRAPH, fill
 from worker.graph.graph import Graph
 from worker.graph.guard import Rules
@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_GRAPH",
     "FRAME_SAVER",
     "LORA_LOADER",
+    "MODEL_SUFFIXES",
     "UPSCALE_GRAPH",
     "Graph",
     "Rules",
