@@ -60,8 +60,8 @@ def test_a_set_that_nobody_has_made_is_an_error_that_names_the_known_ones(tmp_pa
     [
         ([{**STYLE, "folder": "../../etc"}], {}, "file 1: folder: must be a path below a models folder"),
         ([STYLE, {**PAINTER, "name": "/etc/passwd"}], {}, "file 2: name: must be a path below"),
-        ([{**STYLE, "url": "ftp://example.com/a"}], {}, "file 1: url: "),
-        ([{**STYLE, "sha256": "abc"}], {}, "file 1: sha256: "),
+        ([{**STYLE, "url": "ftp://example.com/a"}], {}, "file 1: url: must be an http:// or https:// URL"),
+        ([{**STYLE, "sha256": "abc"}], {}, "file 1: sha256: must be 64 hex"),
         ([{**STYLE, "hash": "abc"}], {}, "file 1: hash: Extra inputs"),
         ([{"name": "a.pth", "folder": "loras"}], {}, "file 1: url: Field required"),
         ([STYLE, STYLE], {}, f"two files are named {STYLE['name']}"),
@@ -104,3 +104,45 @@ def test_what_cannot_be_added_leaves_the_list_as_it_was(tmp_path: Path, add: Any
     assert add("https://example.com/models/12345", "loras") == 1
     assert add("https://example.com/a.safetensors", "../loras") == 1
     assert (tmp_path / "models.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("example.com/a.safetensors", "loras"), "url: must be an http:// or https:// URL"),
+        (("https://example.com/a.safetensors", "lora"), "did you mean loras?"),
+        (("https://example.com/a.safetensors", "Checkpoint/xl"), "did you mean checkpoints?"),
+        (("https://example.com/a.safetensors", "models/loras"), "below models/ already: loras"),
+        (("https://example.com/a.safetensors", "/runpod-volume/models/loras"), "folder: must be a path below"),
+        (("https://huggingface.co/org/repo-1.0", "loras"), "/resolve/main/"),
+        (("https://huggingface.co/org/repo/tree/main/a", "loras"), "/resolve/main/"),
+        (("https://civitai.com/models/12345/some-style", "loras"), "/api/download/models/"),
+        (("https://civitai.com/api/download/models/12345?token=s3cret", "loras"), "give it with --name"),
+    ],
+)
+def test_what_a_newcomer_gets_wrong_is_told_with_what_to_do(
+    add: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, str], told: str
+) -> None:
+    assert add(*arguments) == 1
+    text = "".join(capfd.readouterr())
+    assert told in text
+    assert "s3cret" not in text
+    assert not (tmp_path / "models.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("https://huggingface.co/org/repo/blob/main/a.safetensors", "unet"),
+        ("https://example.com/a.safetensors", "ipadapter"),
+        ("https://civitai.com/api/download/models/1?token=s3cret", "loras/new"),
+    ],
+)
+def test_what_a_newcomer_may_write_is_taken(
+    add: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path, url: str, folder: str
+) -> None:
+    assert add(url, folder, "--name", "a.safetensors") == 0
+    assert chosen(tmp_path, MODEL_SETS="none") == {"a.safetensors"}
+    text = "".join(capfd.readouterr())
+    assert ("has a token" in text) == ("token" in url)
+    assert "s3cret" not in text

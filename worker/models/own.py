@@ -15,6 +15,7 @@ from worker.errors import ConfigError
 from worker.models.volume import leaves
 
 FILE_NAME = "models.toml"
+PATTERNS = {"url": "an http:// or https:// URL", "sha256": "64 hexadecimal digits"}
 
 
 def _stay_inside(path: str) -> str:
@@ -125,4 +126,6 @@ def explain(error: ValidationError) -> str:
     fault: Any = error.errors(include_url=False)[0]
     place: Sequence[Any] = fault["loc"]
     where = [f"file {part + 1}" if isinstance(part, int) else str(part) for part in place if part != "file"]
+    if fault["type"] == "string_pattern_mismatch":
+        return ": ".join([*where, f"must be {PATTERNS[where[-1]]}"])
     return ": ".join([*where, fault["msg"].removeprefix("Value error, ")])
