@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,64 @@ def test_a_playlist_under_a_videos_name_is_not_followed(name: str, tmp_path: Pat
     for playlist in playlists:
         with pytest.raises(OutputFailed, match="cannot be decoded"):
             inspect(OutputFile(name, playlist.encode()))
+
+
+def test_the_answer_tells_where_on_the_volume_the_files_lie(tmp_path: Path) -> None:
+    environ = {"VOLUME_DIR": str(tmp_path), "RUNPOD_DC_ID": "EU-RO-1", "RUNPOD_VOLUME_ID": "vol123"}
+    answers = []
+    for changes in ({}, {"RUNPOD_VOLUME_ID": ""}, {"RUNPOD_DC_ID": ""}):
+        settings = config.read({**environ, **changes})
+        delivery = Delivery({"id": "a"}, parse(small_job(delivery="volume"), settings), settings, threading.Event())
+        assert delivery.ways == ("volume", "inline")
+        files = [OutputFile("clip.mp4", b"x"), OutputFile("a.flac", b"y")]
+        answers.append(delivery.send(files, {"warnings": ["w"]}))
+    path = tmp_path / "outputs" / "a" / "clip.mp4"
+    place = {"endpoint_url": "https://s3api-eu-ro-1.runpod.io", "region": "EU-RO-1", "bucket": "vol123"}
+    assert answers[0]["warnings"] == ["w"]
+    assert answers[0]["outputs"][0] == {
+        "type": "video",
+        "filename": "clip.mp4",
+        "mime_type": "video/mp4",
+        "encoding": "volume",
+        "path": str(path),
+        "s3": {**place, "key": "outputs/a/clip.mp4"},
+    }
+    assert not any("s3" in entry for answer in answers[1:] for entry in answer["outputs"])
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["a.flac", "clip.mp4"]
+    assert path.read_bytes() == b"x"
+
+
+def test_a_way_that_fails_is_told_and_the_next_is_taken_and_all_failures_are_one_error(tmp_path: Path) -> None:
+    (tmp_path / "outputs").touch()
+    for limit, workflow in ((9.0, None), (0.0001, None), (0.0001, {"1": {"class_type": "SaveVideo", "inputs": {}}})):
+        settings = config.read({"VOLUME_DIR": str(tmp_path), "REPLY_LIMIT_MB": str(limit)})
+        fields = {"workflow": workflow} if workflow else small_job()
+        request = parse({**fields, "delivery": "volume"}, settings)
+        delivery = Delivery({"id": "a"}, request, settings, threading.Event())
+        if limit > 1:
+            answer = delivery.send([OutputFile("clip.mp4", b"x")], {"warnings": ["w"]})
+            assert answer["video_url"] == "data:video/mp4;base64,eA=="
+            assert answer["warnings"][0] == "w"
+            assert re.fullmatch("the network volume failed: .*; the files are in the reply", answer["warnings"][1])
+            continue
+        with pytest.raises(OutputFailed, match=r"^the network volume failed: .*; the reply failed: ") as caught:
+            delivery.send([OutputFile("clip.mp4", b"x")], {"warnings": ["w"]})
+        assert caught.value.details == {"limit_bytes": 99, "video_bytes": 1, "image_bytes": 0}
+
+
+def test_a_workflows_images_go_in_a_list_as_saved() -> None:
+    settings = config.read({})
+    request = parse({"workflow": {"1": {"class_type": "SaveImage", "inputs": {}}}}, settings)
+    answer = Delivery({"id": "a"}, request, settings, threading.Event()).send(
+        [OutputFile("a.png", b"no picture")], {"warnings": []}
+    )
+    assert answer["images"] == [{"filename": "a.png", "type": "base64", "data": "bm8gcGljdHVyZQ=="}]
+
+
+@pytest.mark.parametrize("way", ["bucket", "volume"])
+def test_a_way_that_is_not_there_is_an_input_error(way: str, tmp_path: Path) -> None:
+    settings = config.read({"VOLUME_DIR": str(tmp_path / "none")})
+    with pytest.raises(InvalidInput) as caught:
+        Delivery({"id": "a"}, parse(small_job(delivery=way), settings), settings, threading.Event())
+    assert caught.value.details["fields"].keys() == {"delivery"}
+    assert caught.value.message.startswith(f"delivery: {way} is not available")

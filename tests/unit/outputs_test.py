@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image as Pillow
 from tests.helpers import color_at, content, encode, told
 from worker.errors import OutputFailed
 from worker.output.file import OutputFile
-from worker.output.reply import Terms, deliver
+from worker.output.reply import Place, Terms, deliver, refer
 
 ANSWER = {"status": "success", "prompt_id": "p", "seed": 7, "outputs": [], "timings": {"total": 1.5}, "warnings": ["w"]}
 ROOMY = 20_000_000
@@ -267,3 +268,110 @@ def test_no_reply_is_larger_than_its_limit(files: list[OutputFile], limit: int, 
     else:
         assert size(reply) <= limit
         assert len({name.lower() for name in told(reply, "filename")}) == len(reply["outputs"])
+
+
+def referred(
+    files: list[OutputFile], place: Callable[[str], Place], answer: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """The answer where every file is stored elsewhere, at what `place` makes of its name."""
+    options = {"output": "both", "frame_format": "original", "limit": ROOMY, "images_list": False, **changes}
+    stored: list[str] = []
+
+    def store(sent: list[OutputFile]) -> list[Place]:
+        stored.extend(file.filename for file in sent)
+        return [place(file.filename) for file in sent]
+
+    reply = refer(files, {"seed": 7, "warnings": ["w"]} if answer is None else answer, Terms(**options), store)
+    assert stored == [entry["filename"] for entry in reply["outputs"] if entry["encoding"] != "text"]
+    return reply
+
+
+def at_url(name: str) -> Place:
+    return Place(url=f"https://b.example/{name}")
+
+
+def on_volume(name: str) -> Place:
+    return Place(path=f"/v/{name}", s3={"key": name} if name.endswith("mp4") else None)
+
+
+STILL = OutputFile("a.png", PIXEL := encode(Pillow.new("RGB", (1, 1))), node_id="9")
+CLIP = OutputFile("clip.mp4", b"x")
+NOTE = OutputFile("text_1.txt", "é".encode() + b"\xff", shown=True)
+
+
+def test_files_that_lie_elsewhere_are_named_by_their_urls() -> None:
+    assert referred([STILL, NOTE, OutputFile("A.png", PIXEL), CLIP], at_url) == {
+        "seed": 7,
+        "warnings": ["w"],
+        "outputs": [
+            {"type": "video", "filename": "clip.mp4", "mime_type": "video/mp4", "encoding": "url"}
+            | {"data": "https://b.example/clip.mp4"},
+            {"type": "image", "filename": "a.png", "mime_type": "image/png", "node_id": "9", "encoding": "url"}
+            | {"data": "https://b.example/a.png"},
+            {"type": "image", "filename": "A_2.png", "mime_type": "image/png", "encoding": "url"}
+            | {"data": "https://b.example/A_2.png"},
+            {
+                "type": "text",
+                "filename": "text_1.txt",
+                "mime_type": "text/plain",
+                "encoding": "text",
+                "data": "é\ufffd",
+            },
+        ],
+        "video_url": "https://b.example/clip.mp4",
+    }
+
+
+def test_files_on_a_volume_are_named_by_their_paths() -> None:
+    assert referred([STILL, CLIP], on_volume) == {
+        "seed": 7,
+        "warnings": ["w"],
+        "outputs": [
+            {"type": "video", "filename": "clip.mp4", "mime_type": "video/mp4", "encoding": "volume"}
+            | {"path": "/v/clip.mp4", "s3": {"key": "clip.mp4"}},
+            {"type": "image", "filename": "a.png", "mime_type": "image/png", "node_id": "9", "encoding": "volume"}
+            | {"path": "/v/a.png"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "entry"),
+    [
+        (at_url, {"filename": "a.png", "type": "s3_url", "data": "https://b.example/a.png"}),
+        (on_volume, {"filename": "a.png", "type": "volume", "data": "/v/a.png"}),
+    ],
+)
+def test_a_workflows_images_are_listed_in_worker_comfyuis_shape(
+    place: Callable[[str], Place], entry: dict[str, str]
+) -> None:
+    reply = referred([STILL, CLIP], place, images_list=True)
+    assert reply["images"] == [entry]
+    assert "video_url" not in reply
+
+
+def test_without_a_video_there_is_no_url_of_one() -> None:
+    reply = referred([STILL], at_url, answer={})
+    assert reply.keys() == {"outputs", "warnings"}
+    assert reply["warnings"] == []
+    assert referred([NOTE], at_url)["outputs"][0]["encoding"] == "text"
+
+
+def test_stored_frames_have_the_first_encoding_of_their_format_and_losses_are_told() -> None:
+    reply = referred([STILL], lambda name: Place(path=name), frame_format="jpeg")
+    assert (reply["outputs"][0]["filename"], reply["outputs"][0]["quality"]) == ("a.jpg", 95)
+    alone = referred([CLIP], at_url, output="frames")
+    assert len(alone["warnings"]) == 2
+    assert "video" in alone["warnings"][1]
+
+
+def test_places_that_do_not_fit_or_nothing_to_store_are_an_error_with_sizes() -> None:
+    fits = size(referred([STILL, CLIP], at_url))
+    assert referred([STILL, CLIP], at_url, limit=fits)
+    with pytest.raises(OutputFailed, match="2 files"):
+        referred([STILL, CLIP], at_url, limit=fits - 1)
+    with pytest.raises(OutputFailed, match="no video was saved, only 1 images"):
+        referred([STILL], at_url, output="video")
+    with pytest.raises(OutputFailed) as caught:
+        send([STILL, CLIP], limit=1)
+    assert caught.value.details == {"limit_bytes": 1, "video_bytes": 1, "image_bytes": len(PIXEL)}
