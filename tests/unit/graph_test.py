@@ -28,6 +28,7 @@ FULL = {
     "width": 480,
     "height": 848,
 }
+PREFIX = {"filename_prefix": "job/frame"}
 Node = dict[str, Any]
 
 
@@ -457,3 +458,61 @@ def test_a_models_name_from_windows_is_the_one_that_comfyui_lists() -> None:
 def test_a_value_that_json_does_not_have_names_its_node_and_input() -> None:
     with pytest.raises(WorkflowRejected, match=r"node 2 \(SaveImage\): scale holds a value .* NaN"):
         adapted(saving(scale=[1, float("nan")]))
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        (node("Load3D", "Mine"), "class_type"),
+        (node("SaveImage", "Mine", text=float("nan")), "text"),
+        (node("SaveImage", "Mine", text="a", images=["9", 0]), "images"),
+        (node("SaveVideo", "Mine", codec="vp9"), "codec"),
+        (node("LoadImage", "Mine", image="/etc/passwd"), "image"),
+        ({"class_type": "SaveImage", "inputs": [], "_meta": {"title": "Mine"}}, None),
+        ({"class_type": 5, "inputs": {}, "_meta": {"title": "Mine"}}, None),
+    ],
+)
+def test_a_refusal_names_node_title_and_input_for_programs_too(broken: Node, field: str | None) -> None:
+    with pytest.raises(WorkflowRejected) as caught:
+        adapt({**chain(), "7": broken}, uploads={}, image_name=None, prefix="job", rules=Rules(deny=["Load3D"]))
+    assert caught.value.details == {"node_id": "7", "node_title": "Mine"} | ({"input": field} if field else {})
+    assert caught.value.message.startswith("node 7 (Mine): ")
+    assert field is None or f"{broken['class_type'] if field == 'class_type' else field}" in caught.value.message
+
+
+@pytest.mark.parametrize(("field", "value"), [("class_type", 5), ("inputs", 5), ("inputs", [])])
+def test_a_part_of_a_node_that_has_the_wrong_type_is_named(field: str, value: object) -> None:
+    assert f"{field} must be" in refusal({"7": {**node("SaveImage"), field: value}}).message
+
+
+def test_a_graph_may_be_as_large_and_as_deep_as_its_limits_and_no_larger() -> None:
+    def many(count: int) -> dict[str, Node]:
+        return {str(number): node("SaveImage") for number in range(count)}
+
+    assert len(adapted(many(2000)).nodes) == 2000
+    assert "2000 nodes, has 2001" in refusal(many(2001)).message
+    assert "workflow: must have 1 to 2000 nodes, has 0" in refusal({}).message
+    assert adapted({"1": node("SaveImage", a=nested(28))})
+    assert "32 levels" in refusal({"1": node("SaveImage", a=nested(29))}).message
+
+
+def test_previews_beside_a_saver_and_all_kinds_of_previews_alone() -> None:
+    previews = {kind: node(kind, images=["1", 0]) for kind in ("PreviewImage", "MaskPreview", "SaveImageWebsocket")}
+    assert "MaskPreview, PreviewImage, SaveImageWebsocket" in refusal({"1": chain()["1"], **previews}).message
+    assert adapted({**chain(), **previews})
+
+
+def test_what_the_graph_is_changed_by_has_titles_and_what_could_be_smaller_is_told() -> None:
+    request = parse({**FULL, "loras": ["a", "b"]}, SETTINGS)
+    how: dict[str, Any] = {"image_name": "a.png", "prefix": "job", "attention": "sage"}
+    graph = fill(request, request.form(1, 1), loras=request.loras, options=["easycache"], **how)
+    loader = next(name for name, found in graph.nodes.items() if found["class_type"] == "UNETLoader")
+    titles = {graph.title(name) for name in graph.nodes}
+    assert {"Set attention", f"LoRA 1 of {loader}", f"LoRA 2 of {loader}"} < titles
+    assert len(titles) == len(graph.nodes)
+    assert inputs_of(graph, "SaveImage") == [{"images": [*inputs_of(graph, "SaveImage")[0]["images"]]} | PREFIX]
+    assert graph.smaller.startswith("a guess at what fits: num_frames 9 at 480x848")
+    upscaled = {name: value for name, value in FULL.items() if name not in ("width", "height")}
+    for fields, way in (({"upscale": "1080p"}, "leave upscale out"), ({"preset": "fast_720p"}, "use preset fast")):
+        request = parse({**upscaled, **fields}, SETTINGS)
+        assert fill(request, request.form(1, 1), image_name="a", prefix="b").smaller == way

@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
@@ -25,8 +26,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.helpers import color_at, encode
 from worker.config import read as load_settings
-from worker.errors import ImageRejected
-from worker.input.image import Image, load
+from worker.errors import ImageRejected, JobCancelled
+from worker.input.image import Image, letterbox, load
 
 pillow_heif.register_heif_opener()  # the worker's decoder does so in its own process
 SETTINGS = load_settings({})
@@ -593,3 +594,52 @@ def _comment() -> PngInfo:
     info = PngInfo()
     info.add_text("Comment", "a comment that no decoder needs")
     return info
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [((40, 20), (0, 10, 40, 30)), ((20, 40), (10, 0, 30, 40)), ((10, 10), (0, 0, 40, 40))]
+)
+def test_a_frame_of_another_shape_is_filled_up_with_black(
+    size: tuple[int, int], shown: tuple[int, int, int, int]
+) -> None:
+    sent = replace(read(encode(Pillow.new("RGB", size, (200, 100, 50)), "JPEG", quality=100)), warnings=("told",))
+    framed = letterbox(sent, 40, 40, SETTINGS, lambda: None)
+    assert (framed.suffix, framed.width, framed.height, framed.warnings) == (".png", 40, 40, ("told",))
+    picture = pixels(framed).convert("RGB")
+    assert (picture.size, picture.format or "PNG") == ((40, 40), "PNG")
+    assert picture.point(lambda value: 255 if value > 9 else 0).getbbox() == shown
+    assert color_at(picture, 20, 20) == pytest.approx((200, 100, 50), abs=3)
+
+
+def test_a_framed_picture_is_upright_and_white_where_it_was_clear() -> None:
+    turned = Pillow.Exif()
+    turned[0x0112] = 6
+    sent = Image(encode(Pillow.new("RGBA", (20, 10), (255, 0, 0, 0)), exif=turned), ".png", 10, 20)
+    picture = pixels(letterbox(sent, 40, 40, SETTINGS, lambda: None))
+    assert [color_at(picture, x, 20) for x in (9, 20, 31)] == [(0, 0, 0), (255, 255, 255), (0, 0, 0)]
+
+
+def test_a_picture_that_cannot_be_framed_is_refused_as_image() -> None:
+    for data, words in ((PNG, "megapixels"), (b"hello", "not a readable image (5 bytes)")):
+        small = SETTINGS.model_copy(update={"max_image_pixels": 9})
+        with pytest.raises(ImageRejected) as caught:
+            letterbox(Image(data, ".png", 48, 64), 40, 40, small, lambda: None)
+        assert caught.value.details == {"field": "image"}
+        assert caught.value.message.startswith("image ")
+        assert words in caught.value.message
+
+
+def test_what_a_frame_is_made_for_can_be_given_up() -> None:
+    def check() -> None:
+        raise JobCancelled("no more")
+
+    with pytest.raises(JobCancelled):
+        letterbox(Image(encode(Pillow.new("RGB", (4000, 4000))), ".png", 1, 1), 4000, 4000, SETTINGS, check)
+
+
+def test_transparency_survives_a_profile_of_its_own() -> None:
+    image = read(encode(Pillow.new("RGBA", (4, 4), (255, 0, 0, 0)), icc_profile=display_p3()))
+    assert (image.suffix, color_at(pixels(image), 2, 2)) == (".png", (255, 255, 255))
+    assert "white" in image.warnings[0]
+    half = read(encode(Pillow.new("RGBA", (4, 4), (200, 40, 40, 255)), icc_profile=display_p3()))
+    assert color_at(pixels(half), 2, 2) != (200, 40, 40)
