@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pillow_heif
@@ -284,8 +284,11 @@ def verdict(source: bytes | str) -> str:
 class Site(BaseHTTPRequestHandler):
     """A web site with good and bad pictures; /trickle takes 30 s."""
 
+    told: ClassVar[dict[str, str]] = {}
+
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
+        Site.told = dict(self.headers)
         if path == "/trickle":
             self._write(b"HTTP/1.1 200 OK\r\n\r\n")
             self._trickle(PNG[:600])
@@ -383,6 +386,10 @@ def test_a_download_over_the_limit_is_refused_declared_or_not(site: str) -> None
     small = SETTINGS.model_copy(update={"max_image_bytes": 400})
     assert f"has {len(PNG)} bytes" in refusal(f"{site}/photo.png", settings=small)
     assert "at most 400" in refusal(f"{site}/endless", settings=small)
+    whole = SETTINGS.model_copy(update={"max_image_bytes": len(PNG)})
+    assert read(f"{site}/photo.png", settings=whole).data == PNG
+    assert Site.told["User-Agent"] == "hunyuan-video-worker"
+    assert Site.told["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.usefixtures("private_allowed")
@@ -392,7 +399,7 @@ def test_a_trickling_download_ends_at_its_deadline_and_leaves_no_thread(site: st
     assert "takes longer than 0.3 s" in refusal(site + path, fetch_seconds=0.3)
     assert time.monotonic() - started < 10
     deadline = time.monotonic() + 15
-    while any(thread.name == "image-download" for thread in threading.enumerate()):
+    while any(thread.name == "download" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -43,6 +43,15 @@ def test_a_name_that_means_no_file_or_several_lists_what_there_is(name: str, lis
         choose([Lora(name=name, strength=1)], listed, any_file=False)
 
 
+def test_one_that_lists_no_loras_as_it_has_no_use_for_any_takes_every_name() -> None:
+    sent = [Lora(name="a", strength=0.5), Lora(name="b/c.pt", strength=1)]
+    expected = (Lora(name="a.safetensors", strength=0.5), Lora(name="b/c.pt", strength=1))
+    assert choose(sent, [], any_file=True) == expected
+    with pytest.raises(InvalidInput) as caught:
+        choose(sent, LISTED, any_file=True)
+    assert caught.value.details["fields"].keys() == {"loras[0].name", "loras[1].name"}
+
+
 @pytest.mark.parametrize("upscale", [{}, {"upscale": "1080p"}])
 def test_every_diffusion_model_passes_through_the_loras_before_all_else(upscale: dict[str, str]) -> None:
     request = parse({"image": "aW1hZ2U=", **upscale}, SETTINGS)

@@ -452,3 +452,156 @@ def test_a_lora_that_cannot_be_meant_is_named(fields: dict[str, Any], fault: str
     with pytest.raises(InvalidInput) as caught:
         parse({**LEAST, **fields}, SETTINGS)
     assert fault in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("sent", "faults"),
+    [
+        ({"upscale": "4k"}, {"upscale": "must be one of 720p, 1080p, got '4k'"}),
+        ({"interpolate": 3}, {"interpolate": "must be one of 2, 4, got 3"}),
+        ({"fps": float("inf")}, {"fps": "must be a number from 1 to 120, got inf"}),
+        ({"steps": True}, {"steps": "must be a whole number from 1 to 100, got true"}),
+        ({"steps": 10**30}, {"steps": "must be a whole number from 1 to 100, got a huge number"}),
+        ({"steps": 2**63}, {"steps": f"must be a whole number from 1 to 100, got {2**63}"}),
+        ({"steps": {}}, {"steps": "must be a whole number from 1 to 100, got an object"}),
+        ({"steps": "x" * 61}, {"steps": f"must be a whole number from 1 to 100, got '{'x' * 57}...'"}),
+        ({"steps": "x" * 60}, {"steps": f"must be a whole number from 1 to 100, got '{'x' * 60}'"}),
+        ({"width": 64, "height": 48}, {"height": "must be a multiple of 16 from 64 to 2048, got 48"}),
+        ({"width": 2047}, {"width": "must be a multiple of 16 from 64 to 2048 (nearest: 2032 or 2048), got 2047"}),
+        ({"prompt": 5}, {"prompt": "must be non-blank text of at most 10000 characters, got a number"}),
+        ({"prompt": " " * 9}, {"prompt": "must be non-blank text of at most 10000 characters, got text of 9 characters"}),  # noqa: E501
+        ({"negative_prompt": [1]}, {"negative_prompt": "must be text of at most 10000 characters, got a list"}),
+        ({"size": 5}, {"size": "must be WIDTHxHEIGHT in pixels, as in 1280x720, got 5"}),
+        ({"duration": True}, {"duration": "must be a number of seconds above 0, got true"}),
+        ({"duration": "long"}, {"duration": "must be a number of seconds above 0, got 'long'"}),
+        ({"resolution": "480p", "width": 64, "height": 64}, {"resolution": "cannot be combined with width or height"}),
+        ({"aspect_ratio": "1:1", "height": 64}, {"aspect_ratio": "cannot be combined with height"}),
+        ({"lora_pairs": 5}, {"lora_pairs": 'must be a list of objects {"high", "high_weight"}; better send loras'}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_fault_says_what_is_allowed_and_what_was_sent(sent: dict[str, Any], faults: dict[str, str]) -> None:
+    assert refused({**LEAST, **sent}) == faults
+
+
+@pytest.mark.parametrize(
+    ("sent", "field", "word"),
+    [
+        ({"duration": 1e9}, "duration", "too long"),
+        ({"duration": 5, "fps": -1}, "duration", "fps"),
+        ({"image_url": "https://a.example/b c"}, "image_url", "%20"),
+        ({"image_url": "https://a.example/b", "image": "YQ=="}, "image_url", "image"),
+        ({"images": []}, "images", "workflow"),
+        ({"preset": "fast", "upscale": "1080p"}, "upscale", "balanced or quality"),
+        ({"lora_pairs": [{"high": "a"}, {}]}, "lora_pairs", "entry 2 has neither"),
+        ({"lora_pairs": [{"high": "a", "low": "b"}]}, "lora_pairs", "entry 1 has a high and a low LoRA that differ"),
+        ({"lora_pairs": [{"high": "a", "low": "a", "low_weight": 2}]}, "lora_pairs", "that differ"),
+        ({"comfy_org_api_key": "k", "workflow": GRAPH}, "comfy_org_api_key", "API_NODES"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_named_by_its_field(sent: dict[str, Any], field: str, word: str) -> None:
+    base = {} if "image_url" in sent or "workflow" in sent else LEAST
+    ((name, fault),) = ((name, fault) for name, fault in refused({**base, **sent}).items() if name != "fps")
+    assert name == field
+    assert word in fault
+
+
+@pytest.mark.parametrize(
+    ("sent", "understood"),
+    [
+        ({"num_inference_steps": 8}, {"num_inference_steps": "steps 8"}),
+        ({"guidance_scale": "6"}, {"guidance_scale": "cfg 6"}),
+        ({"size": "1280*720"}, {"size": "width 1280 height 720"}),
+        ({"size": " 64 X 2048 "}, {"size": "width 64 height 2048"}),
+        ({"resolution": "640\u00d7480"}, {"resolution": "width 640 height 480"}),
+        ({"duration": 0.5}, {"duration": "num_frames 13"}),
+        ({"duration": 2, "frame_rate": 10}, {"duration": "num_frames 21", "frame_rate": "fps 10"}),
+        ({"seed": -1}, {"seed": "a random seed"}),
+        ({"seed": "-1"}, {"seed": "a random seed"}),
+        ({"lora_pairs": [{"low": "a"}]}, {"lora_pairs": "loras"}),
+        ({"image_base64": "aW1hZ2U=", "image": None}, {"image_base64": "image"}),
+        ({"steps": None, "num_inference_steps": None}, {}),
+    ],
+    ids=str,
+)
+def test_the_answer_says_what_another_workers_names_became(sent: dict[str, Any], understood: dict[str, str]) -> None:
+    request = parse({**LEAST, **sent}, SETTINGS)
+    assert request.facts(request.form(1, 1))["settings"]["understood"] == understood
+    assert 0 <= request.seed < 2**53
+
+
+def test_the_answers_facts_are_all_that_the_clip_was_made_with() -> None:
+    request = parse({**LEAST, "preset": "fast", "upscale": "720p", "num_frames": 9, "fps": 12, "seed": 3}, SETTINGS)
+    form = request.form(848, 480)
+    loras = (Lora(name="a.safetensors", strength=0.5),)
+    assert request.facts(form, ("easycache",), loras, "sage") == {
+        "seed": 3,
+        "width": 1280,
+        "height": 720,
+        "num_frames": 9,
+        "fps": 12.0,
+        "settings": {
+            "preset": "fast",
+            "steps": 12,
+            "cfg": 1.0,
+            "shift": 7.0,
+            "fit": "crop",
+            "upscale": "720p",
+            "interpolate": None,
+            "options": ["easycache"],
+            "attention": "sage",
+            "understood": {},
+            "model": "hunyuanvideo1.5_480p_i2v_step_distilled_fp8_scaled.safetensors",
+            "loras": [{"name": "a.safetensors", "strength": 0.5}],
+        },
+    }
+    assert request.facts(form)["settings"]["attention"] == "comfyui"
+
+
+@pytest.mark.parametrize(
+    ("sent", "image", "lost"),
+    [
+        ({}, (1000, 250), "42%"),
+        ({"aspect_ratio": "1:1"}, (1280, 720), "44%"),
+        ({"width": 640, "height": 640}, (640, 1280), "50%"),
+        ({"width": 640, "height": 640, "fit": "pad"}, (640, 1280), ""),
+        ({"width": 640, "height": 640}, (944, 640), ""),
+        ({"width": 640, "height": 640}, (976, 640), "34%"),
+    ],
+    ids=str,
+)
+def test_a_crop_that_loses_over_a_third_is_told_with_its_share(
+    sent: dict[str, Any], image: tuple[int, int], lost: str
+) -> None:
+    warnings = parse({**LEAST, **sent}, SETTINGS).form(*image).warnings
+    assert bool(warnings) == bool(lost)
+    for warning in warnings:
+        assert f"removes {lost} of the image" in warning
+        assert f"the image is {image[0]}x{image[1]} and the clip " in warning
+        assert '"fit": "pad"' in warning
+        assert ("without width" in warning) == bool(sent)
+
+
+@pytest.mark.parametrize(
+    ("path", "leaves"),
+    [
+        *(("a.png", False), ("a/b.png", False), ("a..b/c", False), ("/a", True), ("a/../b", True), ("..", True)),
+        *(("C:/a", True), ("C:a", True), ("a\\b", True), ("\\a", True), ("a\0b", True), ("//host/a", True)),
+    ],
+)
+def test_a_path_that_leaves_its_folder_on_any_system_is_one(path: str, leaves: bool) -> None:
+    assert leaves_folder(path) == leaves
+
+
+def test_hints_are_for_names_near_a_fields_and_the_first_fifty() -> None:
+    assert refused({**LEAST, "Noise_Seed": 1, "num_frame": 9, "priority": 1}) == {
+        "Noise_Seed": "unknown field, did you mean seed?",
+        "num_frame": "unknown field, did you mean num_frames?",
+        "priority": "unknown field",
+    }
+    assert parse({**LEAST, "priority": 1, "x" * 70: 1}, SETTINGS).warnings == (
+        f"priority, {'x' * 57}...: unknown, so ignored",
+    )
+    assert "input" not in refused({**LEAST, "promt": 1, **{f"f{number}": 1 for number in range(49)}})
+    assert refused({**LEAST, **{f"f{number}": 1 for number in range(51)}})["input"] == "has 51 unknown fields"
