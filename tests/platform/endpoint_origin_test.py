@@ -1,9 +1,8 @@
 """No website that is open on this machine drives the endpoint: on any route, by any way that a browser has."""
 
+import json
 import re
-import resource
-import subprocess
-import sys
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -80,15 +79,39 @@ def test_a_body_is_counted_by_the_memory_that_it_takes(endpoint: Endpoint, value
     assert requests.post(f"{endpoint.url}/run", data=body, timeout=60).status_code == 413
 
 
-@pytest.mark.parametrize("values", ["[],", "{},", "1,", '"",', '{"a": 1},', "[[[1]]],", '"猫",', "1.5,"])
-def test_the_count_is_no_less_than_what_python_takes(values: str) -> None:
-    body = "[" + (values * 100_000).rstrip(",") + "]"
-    script = "import json, sys, resource; text = sys.stdin.read(); peak = lambda: resource.getrusage(0).ru_maxrss\n"
-    script += "before = peak(); kept = json.loads(text); print((peak() - before) * 1024)"
-    done = subprocess.run([sys.executable, "-c", script], input=body, check=True, capture_output=True, text=True)
-    assert int(done.stdout) <= weigh(body.encode()) + resource.getpagesize() * 256
+DEAR = [
+    *("[],", "{},", "1,", "1000,", "1.5,", '"",', '"ab",', '"猫",', '"\\u732b",', '"😀' + "x" * 60 + '",'),
+    *('{"a": 1},', '{"a":[]},', "[[[1]]],", '{"a":{"a":{"a":1}}},', '"k%d":1,', '"key%d":"%d",'),
+]
 
 
-def test_the_longest_result_of_the_platform_fits(endpoint: Endpoint) -> None:
-    body = b'{"output": {"data": "' + b"A" * 19_900_000 + b'"}}'
+@pytest.mark.parametrize("values", DEAR)
+def test_the_count_is_no_less_than_what_python_keeps_of_it(values: str) -> None:
+    entries = "".join(values.replace("%d", str(number)) for number in range(50_000)).rstrip(",")
+    body = (f"{{{entries}}}" if "%d" in values else f"[{entries}]").encode()
+    tracemalloc.start()
+    kept = json.loads(body)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept
+    assert taken <= weigh(body)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e999", "NaN", "-Infinity"])
+def test_a_number_that_json_does_not_have_reaches_no_worker(endpoint: Endpoint, number: str) -> None:
+    answer = requests.post(f"{endpoint.url}/run", data=f'{{"input": {{"fps": {number}}}}}', timeout=10)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("depth", range(100, 1100, 50))
+def test_whatever_is_taken_from_a_caller_can_be_handed_to_a_worker(endpoint: Endpoint, depth: int) -> None:
+    """Both ends stop at some depth; a job between them would stay in the queue's way."""
+    answer = requests.post(f"{endpoint.url}/run", data='{"input":' + "[" * depth + "]" * depth + "}", timeout=10)
+    assert answer.status_code in {200, 400}
+    assert requests.get(f"{endpoint.url}/job-take/x", timeout=10).status_code in {200, 204}
+
+
+@pytest.mark.parametrize("first", ["A", "猫", "😀"])
+def test_the_longest_body_of_the_platform_fits(first: str) -> None:
+    body = f'{{"input": {{"prompt": "{first}", "image": "{"A" * 19_900_000}"}}}}'.encode()
     assert weigh(body) < MOST_MEMORY

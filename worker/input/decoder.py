@@ -95,7 +95,7 @@ class _Child:
         self._line, other = socket.socketpair()
         with other:
             environ = {"PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2"}
-            command = [sys.executable, "-m", "worker.input.decoder", str(other.fileno())]
+            command = [sys.executable, "-W", "ignore", "-m", "worker.input.decoder", str(other.fileno())]
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this module
                 command, env=environ, cwd=_ROOT, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL
             )
