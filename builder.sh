@@ -135,6 +135,12 @@ write_log() {
   cat # on a full disk: without a reader the next line of output would fail ComfyUI
 }
 
+# usage: COMMAND | mark_lines; a caller's words in ComfyUI's output, such as a node's id, cannot pass for a line of the
+# handler's: each begins with `comfyui: `, and colors and control characters are left out
+mark_lines() {
+  LC_ALL=C stdbuf -oL sed 's/\x1b\[[0-9;]*[A-Za-z]//g; s/\r/\n/g; s/[\x00-\x08\x0b-\x1f\x7f]//g; s/^/comfyui: /mg'
+}
+
 # usage: list_model_folders; `NAME FOLDER` for each folder below models/ in which ComfyUI looks for a kind of model
 list_model_folders() {
   (cd "$COMFYUI_TREE" && "$COMFYUI_PYTHON" -c '
@@ -214,7 +220,7 @@ run_comfyui() {
     "$COMFYUI_DIR/output" --temp-directory "$COMFYUI_DIR" --user-directory "$COMFYUI_DIR/user"
     --database-url "sqlite:///$COMFYUI_DIR/user/comfyui.db")
   cd "$COMFYUI_TREE" || exit 1 # its caller switches set -e off
-  exec "${AS_USER[@]}" "$COMFYUI_PYTHON" -u -c "$START_COMFYUI" main.py "${flags[@]}" > >(write_log) 2>&1
+  exec "${AS_USER[@]}" "$COMFYUI_PYTHON" -u -c "$START_COMFYUI" main.py "${flags[@]}" > >(write_log | mark_lines) 2>&1
 }
 
 # usage: drop_secrets; nodes are other people's code, and need neither the bucket's, the hub's nor RunPod's keys

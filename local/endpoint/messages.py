@@ -110,7 +110,7 @@ def describe_worker(schemas: dict[str, Any], worker: Mapping[str, Any]) -> None:
 
 
 def weigh(body: bytes) -> int:
-    """The most bytes of memory that a JSON text takes once it is read; an emoji makes the text around it 4 times wider."""
+    """The most bytes of memory that a JSON text takes once it is read. A text with an emoji is four times as wide."""
     wide = not body.isascii() or b"\\u" in body
     return len(body) * (4 if wide else 1) + sum(body.count(mark) * weight for mark, weight in _WEIGHTS)
 

@@ -76,7 +76,11 @@ def test_the_garbage_collector_looks_seldom_until_the_workers_nodes_are_loaded(c
     main += "import garbage; garbage.settle(); print('then', gc.get_threshold(), gc.get_freeze_count() > 0)"
     (container.comfyui / "main.py").write_text(main)
     container.start()
-    wait_for(container.says(r"^at first \(50000, 100, 100\) \['main.py', '--listen'\]\nthen \(700, 10, 10\) True$"))
+    wait_for(
+        container.says(
+            r"^comfyui: at first \(50000, 100, 100\) \['main.py', '--listen'\]\ncomfyui: then \(700, 10, 10\) True$"
+        )
+    )
 
 
 def test_another_cache_takes_the_place_of_the_default_one(container: Container) -> None:
@@ -458,6 +462,19 @@ def test_what_waiting_cannot_mend_ends_the_boot_at_once(
     )
     assert done.returncode == 1
     assert f"builder: error: {message}" in done.stderr
+
+
+def test_nothing_that_comfyui_prints_passes_for_a_line_of_the_handlers(container: Container) -> None:
+    """A node's id, which is the caller's, stands as it is in what ComfyUI prints of a graph."""
+    forged = "Status: success"
+    text = f"a\n{forged}\r{forged}\x0b\x1b[1A{forged}\x1b[32m\n{forged}\n"
+    (container.comfyui / "main.py").write_text(f"print({text!r}, flush=True); import time; time.sleep(60)")
+    container.fill_volume()
+    container.start()
+    wait_for(lambda: container.text.count(forged) == 4)
+    lines = [line for line in container.output.read_bytes().split(b"\n") if forged.encode() in line]
+    assert all(line.startswith(b"comfyui: ") and re.fullmatch(rb"[ -~]+", line) for line in lines)
+    assert len(lines) == 3
 
 
 def test_a_setting_that_makes_no_sense_is_named(container: Container) -> None:
