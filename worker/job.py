@@ -151,11 +151,11 @@ def rules_of(comfyui: ComfyUI, settings: Settings) -> graph.Rules:
         found = find(name)
         return found is None or found.module.startswith(packs)  # ComfyUI names what it does not have
 
-    def count_outputs(name: str) -> int | None:
+    def outputs_of(name: str) -> tuple[str, ...] | None:
         found = find(name)
         return found.outputs if found else None
 
-    return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed, count_outputs)
+    return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed, outputs_of)
 
 
 class Timings:

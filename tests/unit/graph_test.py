@@ -397,7 +397,7 @@ def test_a_link_to_an_output_that_is_not_there_is_refused(source: str, slot: Any
         "2": {"class_type": "PreviewAny", "inputs": {"no": ["1", slot]}},
     }
     with pytest.raises(WorkflowRejected, match=f"no comes from output .* of node 1, which has {count}"):
-        adapted(graph, rules=Rules(count_installed={"Packs": 3}.get))
+        adapted(graph, rules=Rules(outputs_of={"Packs": ("IMAGE",) * 3}.get))
 
 
 @pytest.mark.parametrize(

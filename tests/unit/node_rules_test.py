@@ -106,6 +106,7 @@ class TestClasses:
         assert asked == []
 
 
+ANY = Rules(allow="*")
 HOSTILE = (
     "/etc/passwd",
     "../secret.png",
@@ -151,12 +152,12 @@ def node_with(class_type: str, name: str, value: object) -> dict[str, Any]:
     return {"7": {"class_type": class_type, "inputs": {name: value}}, "8": text}
 
 
-def refused(graph: dict[str, Any]) -> bool:
-    """Whether the graph is refused for an input of node 7."""
+def refused(graph: dict[str, Any], rules: Rules = ANY) -> bool:
+    """Whether the graph is refused for an input of node 7, or of its end."""
     try:
-        adapt(graph, uploads={}, image_name=None, prefix="job", rules=Rules(allow="*"))
+        adapt(graph, uploads={}, image_name=None, prefix="job", rules=rules)
     except WorkflowRejected as error:
-        return error.details.get("node_id") == "7" and "input" in error.details
+        return error.details.get("node_id") in {"7", "end"} and "input" in error.details
     return False
 
 
@@ -204,6 +205,90 @@ class TestFiles:
             graph["9"] = {"class_type": "LoadImage", "inputs": {"image": "a.png"}}
             assert not refused(graph)
 
+    @pytest.mark.parametrize(
+        ("class_type", "outputs", "slot", "brings"),
+        [
+            ("ReplaceText", None, 0, True),
+            ("SaveText", None, 0, True),
+            ("TextGenerate", None, 0, True),
+            ("LoadImage", None, 0, False),
+            ("ShowText|pysssss", ("STRING",), 0, True),
+            ("TheirSwitch", ("*",), 0, True),
+            ("TheirChoice", ("IMAGE", "COMBO"), 1, True),
+            ("TheirChoice", ("IMAGE", "COMBO"), 0, False),
+            ("TheirLoader", ("IMAGE",), 0, False),
+            ("NotInstalled", None, 0, False),
+            ("TheirLoader", ("IMAGE",), 5, True),
+        ],
+    )
+    @pytest.mark.parametrize("passing", [0, 1, 30])
+    def test_whatever_may_bring_a_text_names_no_file_however_it_comes(
+        self, class_type: str, outputs: tuple[str, ...] | None, slot: int, brings: bool, passing: int
+    ) -> None:
+        graph = {"0": {"class_type": class_type, "inputs": {}}}
+        for number in range(passing):
+            link = [str(number), 0 if number else slot]
+            graph[str(number + 1)] = {"class_type": "ComfySwitchNode", "inputs": {"on_true": link, "on_false": link}}
+        link = [str(passing), 0 if passing else slot]
+        graph["end"] = {"class_type": "SomebodysNode", "inputs": {"video_path": link}}
+        assert refused(graph, Rules(allow="*", outputs_of={class_type: outputs}.get)) == brings
+
+    def test_a_text_in_a_switch_names_no_file_and_a_circle_of_switches_ends(self) -> None:
+        switch = {"class_type": "ComfySwitchNode", "inputs": {"on_true": "/etc/passwd"}}
+        assert refused(node_with("SomebodysNode", "path", ["9", 0]) | {"9": switch})
+        circle = {"class_type": "CreateList", "inputs": {f"inputs.input{n}": ["9", 0] for n in range(50)}}
+        assert not refused(node_with("SomebodysNode", "path", ["9", 0]) | {"9": circle})
+
     @pytest.mark.parametrize("name", ["text", "prompt", "negative_prompt", "seed", "imagery", "profile", "director"])
     def test_a_text_may_be_any(self, name: str) -> None:
         assert not refused(node_with("CLIPTextEncode", name, "/etc is ../here: http://a [output]"))
+
+
+def formula(expression: object) -> dict[str, Any]:
+    return {"7": {"class_type": "ComfyMathExpression", "inputs": {"expression": expression, "values.a": 3}}}
+
+
+class TestFormulas:
+    """ComfyUI evaluates them in Python, which holds every other thread while it counts."""
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "3999999**3999999",
+            "a ** b",
+            "2**(3999999)",
+            "2 **3**13",
+            "2**9_999_999",
+            "2**1e6",
+            "2**0xfffff",
+            "pow(pow(pow(9, 4000), 4000), 4000)",
+            "pow (a, b) + pow(b, a)",
+            "'%0999999999d' % 1",
+            '"a" * 99999',
+            "f'{1:>999999999}'",
+            "+".join(["a"] * 600),
+            ["8", 0],
+            {"__value__": "1"},
+            5,
+        ],
+        ids=lambda value: str(value)[:30],
+    )
+    def test_one_that_may_not_end_is_refused(self, expression: object) -> None:
+        text = {"8": {"class_type": "PrimitiveString", "inputs": {"value": "9**9**9"}}}
+        assert refused(formula(expression) | text)
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "a + b",
+            "ceil(a / 32) * 32",
+            "sqrt(a**2 + b**2)",
+            "a**0.5",
+            "a ** -1",
+            "pow(a, b)",
+            "a if a > b else b",
+            "a^2",
+        ],
+    )
+    def test_an_ordinary_one_is_not(self, expression: str) -> None:
+        assert not refused(formula(expression))

@@ -51,7 +51,8 @@ class NodeClass:
 
     module: str
     """The Python module that it is of, such as `custom_nodes.pack`."""
-    outputs: int
+    outputs: tuple[str, ...]
+    """Their types; `COMBO` for one of several values."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,10 @@ class ComfyUI:
 
         def find(listed: dict[str, Any]) -> NodeClass | None:
             found = listed.get(class_type)
-            return NodeClass(str(found["python_module"]), len(found["output"])) if found else None
+            if not found:
+                return None
+            types = (kind if isinstance(kind, str) else "COMBO" for kind in found["output"])
+            return NodeClass(str(found["python_module"]), tuple(types))
 
         name = quote(class_type.encode("utf-8", "replace")[:LONGEST_CLASS], safe="")
         return self._ask("GET", f"/object_info/{name}", find, allow=404)

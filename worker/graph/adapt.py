@@ -52,7 +52,7 @@ def adapt(
             raise _rejected(node_id, node, f"{cut(node['class_type'])}: {fault}", "class_type")
     warnings = _place_images(nodes, uploads, image_name)
     for node_id, node in nodes.items():
-        _check_paths(node_id, node, nodes)
+        _check_paths(node_id, node, nodes, rules)
     warnings += _place_savers(nodes, prefix)
     for node_id, node in nodes.items():
         _check_links(node_id, node, nodes, rules)
@@ -187,11 +187,13 @@ def _is_file(node: dict[str, Any], name: str, value: str) -> bool:
     return name != guard.PREFIX and (known or bool(PurePosixPath(_plain_name(value)).suffix))
 
 
-def _check_paths(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any]) -> None:
-    """Refuse what would have ComfyUI read or write outside its folders; a saver's prefix is replaced anyway."""
+def _check_paths(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any], rules: Rules) -> None:
+    """Refuse what would read or write outside ComfyUI's folders, or hang it; a saver's prefix is replaced anyway."""
     for name in node["inputs"]:
-        if name != guard.PREFIX and (fault := guard.find_file_fault(node, name, nodes)):
+        if name != guard.PREFIX and (fault := guard.find_file_fault(node, name, nodes, rules)):
             raise _rejected(node_id, node, f"{cut(name)} {fault}; send the file in images and name it as there", name)
+    if fault := guard.find_expression_fault(node):
+        raise _rejected(node_id, node, f"expression {fault}", "expression")
 
 
 def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:

@@ -8,7 +8,7 @@ is judged by the input's own name, whatever the class.
 import functools
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,8 +24,11 @@ _FILE_WORD = re.compile(
     "|ur[il]s?|videos?"
 )
 """An input with such a word in its name can name a file."""
-_TEXT_MAKERS = re.compile(r"Primitive|String|Regex|Case|Json|Custom|Convert|Switch|SoftSwitch|CreateList|Text|Preview")
-"""Classes of the release whose output can be a text: a link from one into a file's name brings one that nobody saw."""
+_TEXT = re.compile(r"\*|STRING|COMBO|MATCHTYPE")
+"""Types of outputs that can be a text: a link from one into a file's name brings one that nobody saw."""
+_POWER = re.compile(r"\*\*(?!\s*-?(?:\d{1,3}(?:\.\d{1,3})?|\.\d{1,3})(?![\w.*]|\s*\*\*))")
+"""A power whose exponent may be more than 999: a few of them keep Python, and with it ComfyUI, busy for hours."""
+MAX_EXPRESSION = 1000
 _ANNOTATION = re.compile(r"\[(?!input\])\w+\]\s*$")
 _NAME_TYPES = ("COMBO", "STRING", "WEBCAM", "AUDIO_RECORD")
 
@@ -39,15 +42,45 @@ class Rules:
     deny: Collection[str] = ()
     is_installed: Callable[[str], bool] = lambda _: True
     """Whether the operator has installed the class, which is none of the release's."""
-    count_installed: Callable[[str], int | None] = lambda _: None
-    """How many outputs such a class has; None: not known."""
+    outputs_of: Callable[[str], Sequence[str] | None] = lambda _: None
+    """The types of such a class's outputs; None: not known."""
 
     def count_outputs(self, class_type: str) -> int | None:
         """How many outputs a class has; None: not known."""
         if class_type in reviewed():
             count: int = _load()["outputs"].get(class_type, 1)
             return count
-        return self.count_installed(class_type)
+        types = self.outputs_of(class_type)
+        return None if types is None else len(types)
+
+    def may_bring_text(self, link: object, nodes: Mapping[str, Any]) -> bool:
+        """Whether that link may end in a text, also through nodes that pass on whatever they get."""
+        links, seen = [link], set()
+        while links:
+            link = links.pop()
+            if not (isinstance(link, list) and len(link) == 2 and isinstance(link[0], str) and link[0] in nodes):
+                continue
+            node = nodes[link[0]]
+            if node["class_type"] not in _load()["passes"]:
+                if self._makes_text(node["class_type"], link[1]):
+                    return True
+            elif link[0] not in seen:
+                seen.add(link[0])
+                values = node["inputs"].values()
+                if any(isinstance(value, str) for value in values):
+                    return True
+                links.extend(values)
+        return False
+
+    def _makes_text(self, class_type: str, slot: object) -> bool:
+        if class_type in reviewed():
+            return class_type in _load()["texts"]
+        types = self.outputs_of(class_type)
+        if types is None:
+            return False  # ComfyUI does not have it, and runs nothing of the graph
+        if not isinstance(slot, int) or slot not in range(-len(types), len(types)):
+            return True
+        return bool(_TEXT.search(types[slot]))
 
     def find_fault(self, class_type: str) -> str | None:
         """Why a node of this class may not run, with the setting that says so; None: it may."""
@@ -73,7 +106,9 @@ def reviewed() -> Mapping[str, Mapping[str, str]]:
 
 @functools.cache
 def _load() -> dict[str, Any]:
-    """`classes`: see `reviewed`; `outputs`: how many outputs a class has, where it is not one."""
+    """`classes`: see `reviewed`; `outputs`: how many a class has, where it is not one; `texts`: the classes that have a
+    text among them; `passes`: those that pass on what they get.
+    """
     content: dict[str, Any] = json.loads((Path(__file__).parent / "classes.json").read_text(encoding="utf-8"))
     return content
 
@@ -90,17 +125,28 @@ def takes_file_name(class_type: str, name: str) -> bool:
     return is_file_like(name) and kind.split(" ")[0].split(",")[0] in _NAME_TYPES
 
 
-def find_file_fault(node: Mapping[str, Any], name: str, nodes: Mapping[str, Any]) -> str | None:
+def find_file_fault(node: Mapping[str, Any], name: str, nodes: Mapping[str, Any], rules: Rules) -> str | None:
     """Why that input of a node may not be what it is; None: it may, or can name no file."""
     if not is_file_like(name):
         return None
     value, is_name = node["inputs"][name], takes_file_name(node["class_type"], name)
-    source = _source(value, nodes)
-    if source and (is_name or _TEXT_MAKERS.match(source)):
+    if rules.may_bring_text(value, nodes) or (is_name and isinstance(value, list)):
         return "must be written in the node itself, as a file of ComfyUI's input folder: it comes from another node"
     faults = (leaves_folder(text) or "://" in text or _ANNOTATION.search(text) for text in _texts(value))
     if (is_name and not isinstance(value, str)) or any(faults):
         return "must name a file of ComfyUI's input folder, without leading /, .., address or [folder]"
+    return None
+
+
+def find_expression_fault(node: Mapping[str, Any]) -> str | None:
+    """Why a formula may not run: ComfyUI evaluates it in Python, which no clock and no cancel ends."""
+    if node["class_type"] != "ComfyMathExpression" or "expression" not in node["inputs"]:
+        return None
+    value = node["inputs"]["expression"]
+    if not isinstance(value, str) or len(value) > MAX_EXPRESSION:
+        return f"must be written in the node itself, with at most {MAX_EXPRESSION} characters"
+    if _POWER.search(value) or len(re.findall(r"\bpow\b", value)) > 1 or re.search(r"['\"`{}\\]", value):
+        return "may hold no text, one pow at most, and ** only with a number up to 999 behind it"
     return None
 
 
@@ -111,13 +157,6 @@ def _texts(value: object) -> Iterator[str]:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for child in children:
         yield from _texts(child)
-
-
-def _source(value: object, nodes: Mapping[str, Any]) -> str:
-    """The class of the node that a link comes from; empty: it is no link."""
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in nodes:
-        return str(nodes[value[0]]["class_type"])
-    return ""
 
 
 def _find_match(class_type: str, patterns: Collection[str]) -> str | None:
