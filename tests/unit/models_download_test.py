@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import logging
+import os
 import re
 import threading
 import time
@@ -333,6 +334,64 @@ def test_without_hunyuan_the_owners_files_alone_are_brought(
     assert {path.name for path in (tmp_path / "target").rglob("*") if path.is_file()} == {"style.pth"}
     assert (tmp_path / "volume" / "models" / "upscale_models" / "style.pth").read_bytes() == STYLE
     assert [path for _, path, _ in server.requests] == ["/style.pth"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (429, "1", [1, 1, 1, 1]),
+        (503, "999", [60, 60, 60, 60]),
+        (500, "", [1, 2, 4, 8]),
+        (408, "soon", [1, 2, 4, 8]),
+        (599, "0", [1, 2, 4, 8]),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_a_server_that_stays_busy_is_asked_five_times_at_growing_or_its_own_pauses(
+    answer: tuple[int, str, list[float]], environ: dict[str, str], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, asked, waits = answer
+    server.status, server.headers = status, {"Retry-After": asked} if asked else {}
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    with pytest.raises(ModelError) as caught:
+        bring_models(environ)
+    more = " (too many requests): set HF_TOKEN" if status == 429 else ""
+    assert caught.value.message.startswith(f"style.pth: {server.url}/style.pth answers {status}{more}")
+    assert [seconds for seconds in waited if seconds >= 1] == waits
+    assert len(server.requests) == 5
+
+
+def test_a_server_that_breaks_off_at_once_is_given_up_with_what_happened(
+    environ: dict[str, str], server: Server, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.cuts, server.files = 99, {"style.pth": b"x"}
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(ModelError, match=r"style.pth: http://127.0.0.1:\d+/style.pth breaks off: \w+Error$"):
+        bring_models(environ)
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize("status", [400, 410, 499])
+def test_a_refusal_is_final_and_told_before_anything_is_downloaded(
+    environ: dict[str, str], server: Server, own: Path, status: int
+) -> None:
+    server.status = status
+    with pytest.raises(ModelError, match=rf"^style.pth: {server.url}/style.pth answers {status}$"):
+        bring_models(environ)
+    assert server.requests == []
+
+
+def test_a_transfer_that_breaks_off_often_but_goes_on_each_time_arrives(
+    tmp_path: Path, environ: dict[str, str], server: Server, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    own.write_text(own.read_text().replace("sha256", "#"))
+    server.cuts, server.files = 9, {"style.pth": os.urandom(2**22)}
+    bring_models(environ)
+    assert (tmp_path / "target" / "upscale_models" / "style.pth").read_bytes() == server.files["style.pth"]
+    assert [seconds for seconds in waited if seconds] == [1.0] * 5
 
 
 def test_a_download_with_another_hash_is_not_kept(

@@ -146,3 +146,33 @@ def test_what_a_newcomer_may_write_is_taken(
     text = "".join(capfd.readouterr())
     assert ("has a token" in text) == ("token" in url)
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize("command", ["check", "bring", "warm", "list"])
+def test_each_command_tells_its_state_and_exits_as_it_ended(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VOLUME_DIR", str(tmp_path))
+    monkeypatch.setenv("MODELS_DIR", str(tmp_path / "target"))
+    monkeypatch.setenv("MODEL_SETS", "none")
+    state = tmp_path / "state"
+    assert (program.main([command, "--state", str(state)]), state.read_text()) == (0, "ready\n")
+    write(tmp_path, {**STYLE, "url": f"{STYLE['url']}?token=s3cret"})
+    assert program.main([command]) == (1 if command in {"check", "bring"} else 0)
+    listed = "loras/style.safetensors from https://example.com/style.safetensors\n"
+    output = capfd.readouterr().out
+    assert (listed in output) == (command == "list")
+    assert "s3cret" not in output
+    (tmp_path / "models.toml").write_text("[[file]")
+    assert program.main([command, "--state", str(state)]) == 1
+    assert state.read_text().startswith(f"{tmp_path / 'models.toml'} cannot be read: ")
+    assert state.read_text().count("\n") == 1
+
+
+def test_a_file_is_added_with_all_that_was_given(tmp_path: Path, add: Any) -> None:
+    assert add("https://example.com/d/a%20b.pth?x=1#y", "loras", "--sha256", "AB" * 32) == 0
+    assert own.read(config.read_models({"VOLUME_DIR": str(tmp_path)})).file == (
+        own.OwnFile(name="a b.pth", folder="loras", url="https://example.com/d/a%20b.pth?x=1#y", sha256="AB" * 32),
+    )
+    with pytest.raises(SystemExit):
+        add("https://example.com/a.pth")
