@@ -21,8 +21,9 @@ from worker import config
 from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
 from worker.input import s3_config
-from worker.output import storage
+from worker.output import storage, transport, volume
 from worker.output.file import Item
+from worker.output.transport import Refused
 
 CLIP = b"a video"
 SECRETS = ("AKIAEXAMPLEKEYID0000", "s3cr3t/of+the+bucket")
@@ -62,6 +63,7 @@ class Store:
     readable: bool = True
     kept: dict[str, bytes] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
     url: str = ""
 
     def put(self, path: str, signed_for: str, data: bytes) -> tuple[int, bytes]:
@@ -86,6 +88,7 @@ def serving(store: Store) -> Iterator[Store]:
         def do_PUT(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             store.hosts.append(self.headers["Host"])
+            store.types.append(self.headers["Content-Type"])
             found = re.search(r"Credential=[^/]+/\d+/([^/]+)/", self.headers.get("Authorization", ""))
             self.answer(*store.put(unquote(urlsplit(self.path).path), found[1] if found else "", data))
 
@@ -213,6 +216,87 @@ class TestAddresses:
             assert store.hosts == [f"bucket.invalid:{port}"]
             with pytest.raises(OutputFailed, match="nothing answers"):
                 upload(store.url, addresses=("127.0.0.9",))
+
+    @pytest.mark.parametrize(
+        ("below", "bucket", "path"),
+        [
+            ("", {"name": "clips"}, "/clips/job/a.mp4"),
+            ("", {"name": "clips", "prefix": "p/q"}, "/clips/p/q/job/a.mp4"),
+            ("/clips", {"name": "clips"}, "/clips/job/a.mp4"),
+            ("/clips", {"name": ""}, "/clips/%m-%y/job/a.mp4"),
+            ("/clips", {"name": "", "prefix": "p"}, "/clips/p/job/a.mp4"),
+        ],
+    )
+    def test_a_file_goes_below_the_buckets_name_and_prefix_and_its_url_leads_there(
+        self, below: str, bucket: dict[str, str], path: str
+    ) -> None:
+        with serving(Store("us-east-1")) as store:
+            url = upload(store.url + below, expiry=90, **bucket)
+            assert store.kept == {time.strftime(path): CLIP}
+            assert store.types == ["video/mp4"]
+            assert urlsplit(url).path == time.strftime(path)
+            assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == ["90"]
+
+    @pytest.mark.parametrize(
+        ("endpoint", "region", "addresses", "followed"),
+        [
+            ("https://s3.amazonaws.com", "eu-west-1", (), "https://s3.eu-west-1.amazonaws.com"),
+            ("https://clips.s3.us-east-2.amazonaws.com/x", "eu-west-1", (), "https://clips.s3.eu-west-1.amazonaws.com/x"),
+            ("https://clips.s3-us-west-1.amazonaws.com", "eu-west-1", (), "https://clips.s3.eu-west-1.amazonaws.com"),
+            ("https://s3.amazonaws.com", "eu-west-1", ("1.1.1.1",), None),
+            ("https://minio.example", "eu-west-1", ("1.1.1.1",), "https://minio.example"),
+            ("https://minio.example", "eu-west-1", (), "https://minio.example"),
+            ("https://minio.example", "a" * 40, (), "https://minio.example"),
+            ("https://minio.example", "a" * 41, (), None),
+            ("https://minio.example", "EU WEST", (), None),
+            ("https://minio.example", "", (), None),
+            ("https://minio.example", "set", (), None),
+        ],
+    )  # fmt: skip
+    def test_a_hint_at_another_region_is_followed_once_at_that_regions_host(
+        self, endpoint: str, region: str, addresses: tuple[str, ...], followed: str | None
+    ) -> None:
+        asked = Bucket(endpoint, *SECRETS, "clips", "", 600, 20, region="set", addresses=addresses)
+        found = storage._in_region(asked, Refused(400, "AuthorizationHeaderMalformed", region, ""))
+        assert (found and (found.endpoint, found.region)) == (followed and (followed, region))
+
+    @pytest.mark.parametrize(
+        ("location", "told"),
+        [
+            ("https://b.example/secret?key", "https://b.example"),
+            ("http://u:p@b.example:8080/", "http://b.example:8080"),
+            ("ftp://b.example", ""),
+            ("/elsewhere", ""),
+            ("https://b example/", ""),
+            ("https://b.example:port/", ""),
+            (None, ""),
+        ],
+    )
+    def test_of_a_redirect_only_scheme_and_host_are_told(self, location: str | None, told: str) -> None:
+        assert transport._origin(location) == told
+
+
+class TestFolder:
+    ITEMS = (Item("a.mp4", b"1", "video/mp4"), Item("b.png", b"2", "image/png"))
+
+    def test_it_holds_exactly_what_was_kept_last_and_nothing_of_a_try_that_was_killed(self, tmp_path: Path) -> None:
+        folder = tmp_path / "outputs" / "job"
+        (tmp_path / "outputs" / ".job.partial").mkdir(parents=True)
+        assert volume.keep(folder, self.ITEMS) == [folder / "a.mp4", folder / "b.png"]
+        assert volume.keep(folder, self.ITEMS[1:]) == [folder / "b.png"]
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == {folder / "b.png": b"2"}
+        assert list((tmp_path / "outputs").iterdir()) == [folder]
+
+    @pytest.mark.parametrize(("name", "why"), [("a\0b", "ValueError"), ("no/folder", "No such file or directory")])
+    def test_where_one_cannot_be_written_all_is_as_before(self, tmp_path: Path, name: str, why: str) -> None:
+        volume.keep(tmp_path / "job", self.ITEMS)
+        with pytest.raises(OutputFailed, match=f"its files cannot be written: {why}"):
+            volume.keep(tmp_path / "job", [self.ITEMS[0], Item(name, b"3", "image/png")])
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.mp4", "b.png", "job"]
+
+    def test_only_a_folder_that_is_there_is_writable(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert [volume.is_writable(tmp_path / name) for name in ("", "file", "none")] == [True, False, False]
 
 
 class TestHostileAnswers:

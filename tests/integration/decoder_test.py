@@ -84,6 +84,14 @@ def test_one_child_does_all_that_is_sound(decoder: Decoder) -> None:
     assert pid_of(decoder) == first
 
 
+def test_a_warm_child_is_the_one_that_decodes(decoder: Decoder) -> None:
+    decoder.warm()
+    first = pid_of(decoder)
+    decoder.warm()
+    check_it_goes_on(decoder)
+    assert pid_of(decoder) == first
+
+
 def test_one_that_takes_too_long_is_given_up_in_time(
     decoder: Decoder, slow: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,3 +202,47 @@ def test_a_damaged_file_is_an_output_error_or_a_clip_and_never_anything_else(cut
     with contextlib.suppress(OutputFailed):
         (file,) = check([OutputFile("clip.mp4", data)], expected(3)).files
         assert len(file.data) == len(data)
+
+
+@pytest.mark.parametrize(("count", "shown"), [(17, 1), (17, 2), (17, 4), (17, 16), (5, 3), (1, 0), (2, 1)])
+def test_one_frame_that_shows_something_is_enough_where_it_is_looked_at(count: int, shown: int) -> None:
+    clip = film(count, draw=lambda number: gradient(number) if number == shown else black(number))
+    assert not inspect(clip).black
+
+
+@pytest.mark.parametrize(("count", "shown"), [(17, 0), (17, 3), (9, 0), (2, 0)])
+def test_a_clip_that_shows_nothing_where_it_is_looked_at_is_black(count: int, shown: int) -> None:
+    clip = film(count, draw=lambda number: gradient(number) if number == shown else black(number), crf="1", g="1")
+    assert inspect(clip).black
+
+
+@pytest.mark.parametrize(
+    ("fps", "asked", "told", "warned"),
+    [(24, 24.0, 24.0, False), (24, 24.009, 24.009, False), (24, 24.02, 24.0, True), (23.976, 30.0, 23.976, True)],
+)
+def test_a_rate_near_the_one_asked_for_is_that_one(fps: float, asked: float, told: float, warned: bool) -> None:
+    checked = check([film(3, fps=fps)], Expected(3, asked, stills=False))
+    assert checked.facts == {"width": 96, "height": 64, "num_frames": 3, "fps": told}
+    assert bool(checked.warnings) == warned
+
+
+def test_of_a_callers_graph_every_file_goes_as_it_is_and_what_is_odd_is_told() -> None:
+    broken, sound = OutputFile("a.mp4", b"no video"), OutputFile("b.flac", b"sound")
+    checked = check([broken, sound], None)
+    assert (checked.files, checked.facts) == ((broken, sound), {})
+    (warning,) = checked.warnings
+    assert "a.mp4 cannot be decoded" in warning
+    assert "not sent" not in warning
+    left = check([broken, sound], expected(3))
+    assert (left.files, left.facts) == ((sound,), {})
+    assert left.warnings[0] == f"{warning}; it is not sent"
+    with pytest.raises(OutputFailed, match=r"a\.mp4 cannot be decoded"):
+        check([broken], expected(3))
+
+
+def test_frames_that_are_missing_among_the_stills_are_told() -> None:
+    stills = [OutputFile(f"{number}.png", b"") for number in range(2)]
+    checked = check([film(3), *stills], Expected(3, 24.0, stills=True))
+    assert checked.facts["num_frames"] == 2
+    assert checked.warnings == ("ComfyUI delivered 2 frames instead of 3",)
+    assert check(stills, Expected(2, 24.0, stills=True)).warnings == ()
