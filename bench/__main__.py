@@ -6,10 +6,11 @@ ComfyUI, then the handler.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator
 
-from bench import cold_start, overhead, real_comfyui
+from bench import cold_start, memory, overhead, real_comfyui
 
 ROUNDS = 8
 Line = tuple[str, str, float, str, float]
@@ -28,6 +29,13 @@ def measure_jobs(options: argparse.Namespace) -> Iterator[Line]:
             for way, seconds, size in others:
                 yield f"overhead, {clip.name}", "ms", 1000 * ours[1], way, 1000 * seconds
                 yield f"reply, {clip.name}", "MB", ours[2], way, size
+
+
+def measure_memory() -> Iterator[Line]:
+    """The most memory of the process with the SDK."""
+    for clip in overhead.clips():
+        ours, theirs = memory.compare(clip)
+        yield f"memory, {clip.name}", "MB", ours.most, memory.PEER, theirs.most
 
 
 def measure_starts() -> Iterator[Line]:
@@ -55,7 +63,7 @@ def main() -> None:
     real_comfyui.add_arguments(parser, required=False)
     options = parser.parse_args()
     real_comfyui.leave_on_sigterm()
-    for line in render(measure_jobs(options)):
+    for line in render(itertools.chain(measure_jobs(options), measure_memory())):
         print(line, flush=True)
     if lack := cold_start.find_lack():
         print(f"\nThe start is not measured, as the slow volume cannot be mounted: {lack}", file=sys.stderr)

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+PYTORCHS = re.compile("torch|triton|(nvidia|cuda)-.*")
+"""PyTorch and what it brings: those that the Python has belong together."""
 LIST = "import importlib.metadata as m, json; print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
 
 
@@ -31,7 +33,8 @@ def unpack(python: Path, wheels: Path, target: Path) -> None:
     """Install the wheels whose packages that Python does not have below `target`."""
     listed = subprocess.run([python, "-c", LIST], check=True, capture_output=True, text=True)
     known = {name_of(name) for name in json.loads(listed.stdout) if name}
-    lacking = [str(path) for path in sorted(wheels.glob("*.whl")) if name_of(path.name) not in known]
+    found = {path: name_of(path.name) for path in sorted(wheels.glob("*.whl"))}
+    lacking = [str(path) for path, name in found.items() if name not in known and not PYTORCHS.fullmatch(name)]
     if lacking:
         pip = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(target)]
         subprocess.run([*pip, *lacking], check=True)

@@ -143,6 +143,7 @@ class Session:
         }
 
     def __enter__(self) -> "Session":
+        self._write()
         return self
 
     def __exit__(self, *_: object) -> None:

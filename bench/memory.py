@@ -18,11 +18,12 @@ from pathlib import Path
 import requests
 
 from bench import overhead
+from bench.idle import QUIET
 from local import endpoint as platform
 
 ROOT = Path(__file__).parents[1]
 JOBS = 4
-QUIET = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true", "LOG_LEVEL": "WARNING"}
+PEER = "websocket, then /view"
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Peak:
 def measure(command: list[str], variables: Mapping[str, str], clip: overhead.Clip, *, peer: bool) -> Peak:
     """Run jobs through that process."""
     with platform.start(ping_interval=1) as endpoint:
-        environ = {**os.environ, **endpoint.worker_environ(), **QUIET, **variables, "RUNPOD_LOG_LEVEL": "ERROR"}
-        process = subprocess.Popen(command, env=environ, cwd=ROOT, start_new_session=True)
+        environ = {**os.environ, **endpoint.worker_environ(), **QUIET, **variables}
+        process = subprocess.Popen(command, env=environ, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
         try:
             while not requests.get(f"{endpoint.url}/health", timeout=30).json()["workers"]["idle"]:
                 time.sleep(0.1)
@@ -79,7 +80,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0]).parse_args()
     for clip in overhead.clips():
         print(f"{clip.name}:")
-        for name, peak in zip(("worker", "websocket, then /view"), compare(clip), strict=True):
+        for name, peak in zip(("worker", PEER), compare(clip), strict=True):
             beside = f", {peak.children:.0f} MB in its child" if peak.children else ""
             print(f"  {name:<22} {peak.most:4.0f} MB at most, {peak.idle:.0f} MB waiting{beside}", flush=True)
 

@@ -8,7 +8,9 @@ from PIL import Image
 
 from tests.helpers import content, contents, count_frames
 from worker.catalogue import PRESETS
+from worker.comfyui import ComfyUI
 from worker.errors import ModelMissing
+from worker.graph import LORA_LOADER
 
 pytestmark = pytest.mark.timeout(600)
 SIZE = {"width": 96, "height": 64}
@@ -71,9 +73,16 @@ def test_a_graph_option_gives_a_clip(frames, option):
     assert_moving(frames((option,), **SIZE), (96, 64))
 
 
-def test_a_job_that_changes_the_seed_only_does_not_encode_again(comfyui, run, small):
-    def cached(**fields):
-        job = run(comfyui, small(num_frames=1, steps=1, **fields))
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"loras": ["random"]}, {"upscale": "1080p", **SIZE}, {"preset": "fast_720p", **SIZE}, {"interpolate": 2}],
+)
+def test_a_job_that_changes_the_seed_only_does_not_encode_again(comfyui, run, small, fields):
+    if fields.get("loras") and "random.safetensors" not in ComfyUI(comfyui.url).choices(LORA_LOADER, "lora_name"):
+        pytest.skip("no random.safetensors in models/loras")
+
+    def cached(**changed):
+        job = run(comfyui, small(num_frames=3, steps=2, **fields, **changed))
         entry = requests.get(f"{comfyui.url}/history/{job['prompt_id']}", timeout=60).json()[job["prompt_id"]]
         nodes = dict(entry["status"]["messages"])["execution_cached"]["nodes"]
         return {entry["prompt"][2][node_id]["_meta"]["title"] for node_id in nodes}
