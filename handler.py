@@ -44,7 +44,7 @@ def serve(settings: Settings) -> None:
 
     for check in startup.checks(settings):
         runpod.serverless.register_fitness_check(check)
-    sdk.run_whatever_is_taken()
+    sdk.amend_job_loop()
     log.info("Handler callable: %s", callable(handler))
     runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda _: settings.concurrency})
 

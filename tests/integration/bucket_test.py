@@ -228,7 +228,7 @@ class TestAddresses:
         ],
     )
     def test_a_file_goes_below_the_buckets_name_and_prefix_and_its_url_leads_there(
-        self, below: str, bucket: dict[str, str], path: str
+        self, below: str, bucket: dict[str, Any], path: str
     ) -> None:
         with serving(Store("us-east-1")) as store:
             url = upload(store.url + below, expiry=90, **bucket)
