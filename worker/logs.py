@@ -17,7 +17,7 @@ from types import TracebackType
 LONGEST = 2000  # characters of a message
 SHOWN_TEXT = 300  # characters of an exception's text
 SHOWN_FRAMES = 6  # of the places that an exception came through
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _USER = re.compile(r"//[^\s/?#]*@")
 _QUERY = re.compile(r"[?#]\S+")
 

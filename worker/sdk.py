@@ -117,6 +117,17 @@ def return_copies() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
+def encodable(value: Any) -> Any:
+    """The value without lone surrogates, which a caller's names and a node's texts can hold: the SDK's own encoding
+    of the reply fails on one, and the job is never answered.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {encodable(key): encodable(item) for key, item in value.items()}
+    return [encodable(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 async def run_in_thread(event: dict[str, Any], work: Work) -> dict[str, Any]:
     """What a synchronous `work(report, cancelled)` returns; its progress goes to the queue, a cancel reaches it.
 
@@ -126,7 +137,8 @@ async def run_in_thread(event: dict[str, Any], work: Work) -> dict[str, Any]:
     async with Reporter(event) as reporter:
         running = asyncio.ensure_future(asyncio.to_thread(work, reporter.report, cancelled))
         try:
-            return await asyncio.shield(running)
+            answer: dict[str, Any] = encodable(await asyncio.shield(running))
+            return answer
         except asyncio.CancelledError:
             cancelled.set()
             await asyncio.wait([running])
@@ -160,7 +172,7 @@ class Reporter:
 
     def report(self, progress: dict[str, Any]) -> None:
         """Note the progress; it is sent when its turn comes, unless a newer one overtakes it. For any thread."""
-        self._loop.call_soon_threadsafe(self._note, progress)
+        self._loop.call_soon_threadsafe(self._note, encodable(progress))
 
     def _note(self, progress: dict[str, Any]) -> None:
         self._latest = progress

@@ -203,7 +203,7 @@ class ComfyUI:
             return understand({})
         try:
             return understand(response.json())
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise ComfyUIUnavailable(f"the answer to {method} {path} is not from ComfyUI") from error
 
     def _request(

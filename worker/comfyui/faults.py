@@ -43,7 +43,8 @@ def rejection(answer: Mapping[str, Any], graph: Graph) -> WorkflowRejected:
     if any(str(fault.get("value")).lower().endswith(MODEL_SUFFIXES) for fault in faults):
         notes.append(f"{MODELS_PAGE} says how the endpoint's operator adds a model")
     text = "; ".join((_cut(text, 4 * SHOWN_CHARACTERS), *notes))
-    return WorkflowRejected(f"ComfyUI rejected the workflow: {_cut(text, 5 * SHOWN_CHARACTERS)}", nodes=faults)
+    text = _without_folders(_cut(text, 5 * SHOWN_CHARACTERS))
+    return WorkflowRejected(f"ComfyUI rejected the workflow: {text}", nodes=faults)
 
 
 def failure(message: Mapping[str, Any], graph: Graph) -> ExecutionFailed:
@@ -135,7 +136,7 @@ def _read_node_errors(node_errors: Any, graph: Graph) -> list[dict[str, Any]]:
 def _describe(errors: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for error in errors:
         extra = error.get("extra_info", {})
-        reason = f"{error['message']}: {error.get('details', '')}".rstrip(": ")
+        reason = _without_folders(f"{error['message']}: {error.get('details', '')}".rstrip(": "))
         if error["type"].startswith("exception"):  # its text is Python's, for who knows ComfyUI's code
             log.warning("ComfyUI's check failed: %s", _cut(reason, SHOWN_CHARACTERS))
             reason = (

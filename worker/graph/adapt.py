@@ -27,6 +27,7 @@ CHOICES = {
     "SaveImageAdvanced": ("format", ("png", "exr")),
     "SaveAudioAdvanced": ("format", ("flac", "mp3", "opus")),
 }
+_NO_JSON = "a value that JSON does not have, such as NaN, Infinity or half of a surrogate pair"
 # What these make goes to the temp folder or a socket, which no answer is made from.
 PREVIEWS = ("PreviewImage", "MaskPreview", "SaveImageWebsocket")
 
@@ -73,7 +74,7 @@ def _checked_copy(workflow: dict[str, Any]) -> dict[str, Any]:
     for node_id, node in workflow.items():
         _check_node(node_id, node)
     try:
-        copy: dict[str, Any] = json.loads(json.dumps(workflow, allow_nan=False))
+        copy: dict[str, Any] = json.loads(_write_json(workflow))
     except (ValueError, TypeError):
         raise _find_no_json(workflow) from None
     for node in copy.values():
@@ -87,17 +88,16 @@ def _find_no_json(workflow: Mapping[str, Any]) -> WorkflowRejected:
     """Which node has the value that JSON does not have."""
     for node_id, node in workflow.items():
         for name, value in (node.get("inputs") or {}).items():
-            if not _is_json(value):
-                fault = f"{cut(str(name))} holds a value that JSON does not have, such as NaN or Infinity"
-                return _rejected(node_id, node, fault, cut(str(name)))
-    return WorkflowRejected("workflow: holds a value that JSON does not have, such as NaN or Infinity")
+            try:
+                _write_json({name: value})
+            except (ValueError, TypeError):  # noqa: PERF203 - once, in a graph that is refused
+                return _rejected(node_id, node, f"{cut(str(name))} holds {_NO_JSON}", cut(str(name)))
+    return WorkflowRejected(f"workflow: holds {_NO_JSON}")
 
 
-def _is_json(value: object) -> bool:
-    try:
-        return bool(json.dumps(value, allow_nan=False))
-    except (ValueError, TypeError):
-        return False
+def _write_json(value: object) -> bytes:
+    """Raises UnicodeEncodeError, a ValueError, for half of a surrogate pair."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _put_right(value: object, nodes: Mapping[str, Any]) -> object:

@@ -10,6 +10,7 @@ from worker.config import MB
 from worker.errors import OutputFailed
 from worker.output.encoding import encode_all, estimate, stays, total_size
 from worker.output.file import OutputFile, name_uniquely
+from worker.sdk import encodable
 from worker.stills import LADDERS, Encoding
 
 _ESTIMATE_MARGIN = 1.05
@@ -97,7 +98,7 @@ def refer(
         reply["images"] = [{"filename": filename, **place.image()} for filename, place in pictures]
     elif sent and sent[0].kind == "video" and placed[0][1].url:
         reply["video_url"] = placed[0][1].url
-    if (size := len(json.dumps({"output": reply}, ensure_ascii=False).encode())) > terms.limit:
+    if (size := _size(reply)) > terms.limit:
         raise OutputFailed(f"the list of {len(sent)} files has {_mb(size)}, and the limit is {_mb(terms.limit)}")
     return reply
 
@@ -183,14 +184,18 @@ class _Draft:
 
     def measure(self) -> int:
         """The bytes that the SDK would post; base64 text stands in JSON as it is."""
-        frame = json.dumps({"output": self._reply}, ensure_ascii=False).encode()
-        return len(frame) + sum(4 * ((len(data) + 2) // 3) for data, _, _ in self._slots)
+        return _size(self._reply) + sum(4 * ((len(data) + 2) // 3) for data, _, _ in self._slots)
 
     def complete(self) -> dict[str, Any]:
         """The reply with its data."""
         for data, holder, key in self._slots:
             holder[key] += base64.b64encode(data).decode()
         return self._reply
+
+
+def _size(reply: dict[str, Any]) -> int:
+    """The bytes that the SDK makes of it."""
+    return len(json.dumps({"output": encodable(reply)}, ensure_ascii=False).encode())
 
 
 def _tell_quality(saved: list[OutputFile], sent: list[OutputFile], limit: int) -> str:
