@@ -1,13 +1,18 @@
 """Fixtures of all tests: a job's input, one job run against an engine, and the suite's options."""
 
+import os
+import resource
+import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.helpers import Engine, find_free_port, gradient, settings_for, small_job
 from worker import job
+from worker.input import decoder
 
 Run = Callable[..., dict[str, Any]]
 
@@ -56,3 +61,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-requests", type=int, default=60, help="how many requests the fuzz generates")
     parser.addoption("--fuzz-answers", type=int, default=40, help="how many answers of ComfyUI the fuzz generates")
     parser.addoption("--fuzz-workflows", type=int, default=40, help="how many workflows the fuzz generates")
+
+
+@pytest.fixture(scope="session", autouse="MUTANT_UNDER_TEST" in os.environ)
+def decode_here() -> None:
+    """For `make mutants`: what the decoder's child does, a thread does, where mutmut sees it."""
+
+    class Thread(decoder._Child):
+        def __init__(self) -> None:
+            self._line, other = socket.socketpair()
+            self._line.settimeout(decoder.TICK)
+            self._process = cast(Any, SimpleNamespace(poll=lambda: None, kill=lambda: None, wait=lambda: None))
+            threading.Thread(target=decoder._serve, args=[other], daemon=True).start()
+
+    decoder.resource = cast(Any, SimpleNamespace(**{**vars(resource), "setrlimit": lambda *_: None}))
+    decoder.SHARED._child = Thread()

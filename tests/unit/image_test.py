@@ -534,7 +534,6 @@ def test_a_url_with_a_space_says_so() -> None:
         (b"8BPS", "a Photoshop file"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
     ],
-    ids=str,
 )
 def test_kinds_of_files_that_are_no_image_are_told_apart(start: bytes, kind: str) -> None:
     assert f"is {kind}" in refusal(start + b"\0" * 40)

@@ -127,7 +127,7 @@ def test_an_upscaled_clip_is_interpolated_at_its_final_size() -> None:
     assert graph.nodes[ids["Interpolate frames"]]["inputs"]["images"] == [ids["Cut to size"], 0]
 
 
-@pytest.mark.parametrize("factor", [0, 1, 3, True, "2.5", [2]])
+@pytest.mark.parametrize("factor", [3, 5, True, "2.5", [2]])
 def test_other_factors_are_refused(factor: object) -> None:
     with pytest.raises(InvalidInput, match=r"^interpolate: must be one of 2, 4"):
         parsed(interpolate=factor)

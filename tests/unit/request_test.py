@@ -523,7 +523,6 @@ def test_what_does_not_go_together_is_named_by_its_field(sent: dict[str, Any], f
         ({"image_base64": "aW1hZ2U=", "image": None}, {"image_base64": "image"}),
         ({"steps": None, "num_inference_steps": None}, {}),
     ],
-    ids=str,
 )
 def test_the_answer_says_what_another_workers_names_became(sent: dict[str, Any], understood: dict[str, str]) -> None:
     request = parse({**LEAST, **sent}, SETTINGS)

@@ -48,7 +48,6 @@ TEXT = json.dumps(GRAPH)
         {"workflow": {"workflow": EDITORS, "output": TEXT}},
         {"workflow": {"input": {"workflow": GRAPH}}},
     ],
-    ids=lambda value: json.dumps(value)[:40],
 )
 def test_a_graph_is_found_in_whatever_it_is_wrapped(job_input: Any) -> None:
     assert parse(job_input, SETTINGS).workflow == GRAPH
