@@ -74,5 +74,5 @@ def decode_here() -> None:
             self._process = cast(Any, SimpleNamespace(poll=lambda: None, kill=lambda: None, wait=lambda: None))
             threading.Thread(target=decoder._serve, args=[other], daemon=True).start()
 
-    decoder.resource = cast(Any, SimpleNamespace(**{**vars(resource), "setrlimit": lambda *_: None}))
+    vars(decoder)["resource"] = cast(Any, SimpleNamespace(**{**vars(resource), "setrlimit": lambda *_: None}))
     decoder.SHARED._child = Thread()
