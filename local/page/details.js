@@ -61,8 +61,9 @@ function numbers(job, useSeed) {
   return element("table", {}, element("tbody", {}, ...rows.filter(([, value]) => value).map(row)));
 }
 
-function madeWith({ preset, steps, cfg, shift, fit, upscale, interpolate, options }) {
-  const parts = [humanise(preset), `${steps} steps`, `guidance ${cfg}`, `shift ${shift}`, fit, upscale && `upscaled to ${upscale}`, interpolate && `interpolated ${interpolate} times`, ...options];
+function madeWith({ preset, steps, cfg, shift, fit, upscale, interpolate, options, loras = [] }) {
+  const applied = loras.map(({ name, strength }) => `${name} at ${strength}`);
+  const parts = [humanise(preset), `${steps} steps`, `guidance ${cfg}`, `shift ${shift}`, fit, upscale && `upscaled to ${upscale}`, interpolate && `interpolated ${interpolate} times`, ...options, ...applied];
   return parts.filter(Boolean).join(", ");
 }
 

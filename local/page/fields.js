@@ -24,7 +24,7 @@ export class Control {
     this.input.placeholder = placeholder;
     if (filled) this.input.value = field.default ?? "";
     if (hint) this.input.dataset.hint = `hint-${field.name}`;
-    const label = element("label", { htmlFor: id }, labelOf(field.name)), wide = field.type === "string" && !field.choices.length;
+    const label = element("label", { htmlFor: id }, labelOf(field.name)), wide = ["string", "array"].includes(field.type) && !field.choices.length;
     const about = hint ? element("p", { className: "hint", id: `hint-${field.name}` }, hint) : null;
     this.node = element("div", { className: wide ? "field wide" : "field" }, label, this.input, about);
     this.show("");
@@ -58,7 +58,7 @@ function makeInput({ name, type, choices, default: usual }, id, rows) {
     const options = [...(usual === null ? [["", "None"]] : []), ...choices.map((choice) => [choice, choiceLabel(choice)])];
     return element("select", common, ...options.map(([value, label]) => element("option", { value, selected: value === usual }, label)));
   }
-  if (type === "string") return element(rows ? "textarea" : "input", { ...common, rows: rows || null });
+  if (type === "string" || type === "array") return element(rows ? "textarea" : "input", { ...common, rows: rows || null });
   // No min, max and step: browsers would round and clip what is typed, and this page says itself what is wrong.
   return element("input", { ...common, inputMode: type === "integer" ? "numeric" : "decimal" });
 }

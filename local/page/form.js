@@ -7,8 +7,10 @@ import { PresetPart } from "./preset_part.js";
 import { ShapePart } from "./shape_part.js";
 import { sentence } from "./words.js";
 
-/** Shown by a part of their own, or for programs: as are fields that hold objects or lists. */
+/** Shown by a part of their own, or for programs: as are fields that hold objects or lists, but for LoRAs. */
 const ELSEWHERE = ["image", "image_url", "prompt", "preset", "num_frames", "resolution", "width", "height", "aspect_ratio", "comfy_org_api_key"];
+const LORAS = "Files of the endpoint's models/loras, comma-separated, each with its strength: style:0.8";
+const SPECIAL = { seed: { placeholder: "Random" }, loras: { hint: LORAS } };
 const MOTION = "What moves, and how the camera moves.";
 
 export class Form {
@@ -27,8 +29,8 @@ export class Form {
     this.frames = new Control(byName.get("num_frames"), { filled: true, hint: "" });
     this.shape = new ShapePart(byName, update);
     this.more = fields
-      .filter(({ name, type }) => !ELSEWHERE.includes(name) && ["string", "integer", "number"].includes(type))
-      .map((field) => new Control(field, { rows: field.name === "negative_prompt" ? 2 : 0, ...(field.name === "seed" && { placeholder: "Random" }) }));
+      .filter(({ name, type }) => !ELSEWHERE.includes(name) && (name === "loras" || ["string", "integer", "number"].includes(type)))
+      .map((field) => new Control(field, { rows: field.name === "negative_prompt" ? 2 : 0, ...SPECIAL[field.name] }));
     byId("prompt-part").append(this.prompt.node);
     byId("frames-part").append(this.frames.node);
     byId("more-fields").append(...this.more.map((control) => control.node));

@@ -30,10 +30,10 @@ export class Job extends EventTarget {
     return !["IN_QUEUE", "IN_PROGRESS"].includes(this.state);
   }
 
-  /** What failed, by field. */
+  /** What failed, by field; of a list's entry, by the list. */
   get faults() {
     const { fields, field, code } = this.failure;
-    if (fields) return fields;
+    if (fields) return Object.fromEntries(Object.entries(fields).map(([name, fault]) => [name.split("[", 1)[0], fault]));
     if (!field) return {};
     const said = this.error.replace(`${code}: `, "");
     return { [field]: said.startsWith(field) ? said.slice(field.length).replace(/^:? /, "") : said };

@@ -55,7 +55,7 @@ export function fault(field, text) {
   if (field.type === "string") {
     return text.length > field.maxLength ? `must be at most ${field.maxLength} characters, got ${text.length}` : "";
   }
-  if (!text.trim()) return "";
+  if (!text.trim() || field.type === "array") return "";
   const whole = field.type === "integer";
   const fits = whole ? /^\s*[+-]?\d+\s*$/.test(text) : Number.isFinite(Number(text));
   const inside = fits && Number(text) >= (field.minimum ?? -Infinity) && Number(text) <= (field.maximum ?? Infinity);
@@ -65,8 +65,9 @@ export function fault(field, text) {
   return `must be ${wanted} from ${field.minimum} to ${field.maximum}, got ${text.slice(0, 40)}`;
 }
 
-/** A field's text as JSON has it: a number, or its text where JavaScript's numbers would not hold it. */
+/** A field's text as JSON has it: a list, a number, or its text where JavaScript's numbers would not hold it. */
 export function valueOf(field, text) {
+  if (field.type === "array") return text.split(",").map((part) => part.trim()).filter(Boolean);
   if (field.type !== "integer" && field.type !== "number") return text;
   const number = Number(text);
   return field.type === "number" || Number.isSafeInteger(number) ? number : text.trim();

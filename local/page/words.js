@@ -2,7 +2,7 @@
 
 const FIELDS = {
   image_url: "Image URL", num_frames: "Frames", fps: "Frames per second", cfg: "Guidance", shift: "Noise shift",
-  fit: "If the shapes differ", output: "Result",
+  fit: "If the shapes differ", output: "Result", loras: "LoRAs",
 };
 const CHOICES = { both: "Video and frames", crop: "Crop the image", pad: "Add black bars", jpeg: "JPEG", png: "PNG", webp: "WebP" };
 const ERRORS = {

@@ -183,6 +183,20 @@ def test_a_phones_photo_that_the_browser_cannot_show_is_sent_as_it_is(person: Pe
     person.card(1).expect_state("Done")
 
 
+def test_loras_are_written_with_their_strength_and_what_is_wrong_with_one_is_told_there(person: Person) -> None:
+    card = person.make(loras="style:99, grain")
+    card.expect_state("Failed")
+    person.expect_fault(person.field("loras"), "a number from -10 to 10")
+    person.write(loras="style:0.8, grain")
+    person.send()
+    made = person.card(2)
+    made.expect_state("Done")
+    made.unfold()
+    made.expect_to_say("style.safetensors at 0.8, grain.safetensors at 1")
+    made.button("Edit settings").click()
+    expect(person.field("loras")).to_have_value(re.compile(r"style:0\.8, ?grain"))
+
+
 def test_what_only_the_worker_can_refuse_is_told_at_its_field_unless_the_form_has_changed(person: Person) -> None:
     refused = person.field("delivery")
     card = person.make(delivery="volume")
