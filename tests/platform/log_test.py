@@ -84,7 +84,7 @@ def check_log(worker: Worker) -> None:
 
 def test_a_callers_text_makes_no_line(tmp_path: Path) -> None:
     with preview.start(scenario=preview.Scenario(step_seconds=0)) as engine:
-        settings = {"COMFYUI_DIR": str(engine.home), "LOG_LEVEL": "DEBUG", "WORKER_CONCURRENCY": "20"}
+        settings: dict[str, Any] = {"COMFYUI_DIR": str(engine.home), "LOG_LEVEL": "DEBUG", "WORKER_CONCURRENCY": "4"}
         with worker_at(engine.url, tmp_path / "log", **settings) as worker:
             jobs = [worker.submit(wanted) for text in (EVIL, HALF) for wanted in inputs(text)]
             jobs += [worker.submit(small_job(), s3Config={**OWN, name: EVIL}) for name in OWN]
