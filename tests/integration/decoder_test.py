@@ -1,6 +1,8 @@
 """Pictures made to hurt: the time, the memory and the life of what decodes them end, and the worker goes on."""
 
 import base64
+import functools
+import io
 import os
 import signal
 import struct
@@ -8,10 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from PIL import Image
 
@@ -45,6 +50,91 @@ def webp_of(side: int) -> bytes:
         + struct.pack("<4sI", b"ANIM", 6)
         + bytes(6)
     )
+
+
+def jpeg_of_scans() -> bytes:
+    """Each of its scans, of 12 bytes or so, goes over all of its 9 megapixels."""
+    whole = encode(Image.new("RGB", (3000, 3000)), "JPEG", progressive=True, quality=5)
+    last = whole.rindex(b"\xff\xda")
+    return whole[:-2] + whole[last:-2] * 2000 + whole[-2:]
+
+
+def tiff_of_pages(pages: int) -> bytes:
+    """Pages of one pixel each, which its reader walks through anew for each."""
+    fields = ((256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (278, 3, 1), (279, 4, 1))
+    page = struct.pack("<H", len(fields)) + b"".join(struct.pack("<HHII", tag, kind, 1, x) for tag, kind, x in fields)
+    size = len(page) + 4
+    links = (struct.pack("<I", 8 + size * number if number < pages else 0) for number in range(1, pages + 1))
+    return struct.pack("<2sHI", b"II", 42, 8) + b"".join(page + link for link in links)
+
+
+def png_with(kind: bytes, content: bytes, times: int = 1) -> bytes:
+    """A sound PNG with more chunks of a kind behind its header."""
+    checksum = zlib.crc32(kind + content)
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return GOOD[:33] + chunk * times + GOOD[33:]
+
+
+@functools.cache
+def bomb() -> bytes:
+    """A gigabyte of zeros, as zlib writes it, but for its checksum."""
+    packer = zlib.compressobj(wbits=-15)
+    part = packer.compress(bytes(10_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return b"\x78\x9c" + part * 100 + packer.flush()
+
+
+def looped_exif() -> bytes:
+    """Its directory is its own next one, and its own inner one."""
+    entries = struct.pack("<HHII", 0x112, 3, 1, 6) + struct.pack("<HHII", 0x8769, 4, 1, 8)
+    exif = struct.pack("<2sHIH", b"II", 42, 8, 2) + entries + struct.pack("<I", 8)
+    return encode(Image.new("RGB", (64, 64)), "JPEG", exif=b"Exif\0\0" + exif)
+
+
+def animation(kind: str, frames: int) -> bytes:
+    pictures = [Image.new("L", (8, 8), number % 2 * 200) for number in range(frames)]
+    return encode(pictures[0], kind, save_all=True, append_images=pictures[1:], duration=20)
+
+
+def wav_of_hours() -> bytes:
+    """A second of silence whose header promises 100 hours."""
+    length = 100 * 3600 * 8000
+    head = struct.pack(
+        "<4sI8sIHHIIHH4sI", b"RIFF", length + 36, b"WAVEfmt ", 16, 1, 1, 8000, 8000, 1, 8, b"data", length
+    )
+    return head + bytes(8000)
+
+
+def video_of(frames: int, side: int) -> bytes:
+    target = io.BytesIO()
+    with av.open(target, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=60)
+        stream.width = stream.height = side
+        frame = av.VideoFrame(side, side, "yuv420p")
+        for number in range(frames):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return target.getvalue()
+
+
+TO_HEAR = {"max_seconds": 120, "as_sent": True}
+HOSTILE: dict[str, tuple[Callable[[], bytes], dict[str, Any]]] = {
+    "JPEG of 2,000 scans": (jpeg_of_scans, {}),
+    "TIFF of 50,000 pages": (lambda: tiff_of_pages(50_000), {}),
+    "WebP of 46 bytes": (lambda: webp_of(16384), {}),
+    "PNG with a text of a gigabyte": (lambda: png_with(b"zTXt", b"a\0\0" + bomb()), {}),
+    "PNG with a profile of a gigabyte": (lambda: png_with(b"iCCP", b"a\0\0" + bomb()), {}),
+    "PNG with a gigabyte of pixels": (lambda: png_with(b"IDAT", bomb()), {}),
+    "PNG with 300,000 chunks": (lambda: png_with(b"teSt", b"", 300_000), {}),
+    "PNG with a profile of noise": (lambda: png_with(b"iCCP", b"a\0\0" + zlib.compress(os.urandom(9_000_000))), {}),
+    "JPEG with a loop in its EXIF": (looped_exif, {}),
+    "GIF of 3,000 frames": (lambda: animation("GIF", 3000), {}),
+    "APNG of 3,000 frames": (lambda: animation("PNG", 3000), {}),
+    "AVIF of 300 frames": (lambda: animation("AVIF", 300), {}),
+    "WAV of 100 hours": (wav_of_hours, TO_HEAR),
+    "MP4 of 20,000 frames": (lambda: video_of(20_000, 16), TO_HEAR),
+    "MP4 of 30 frames of 12 megapixels": (lambda: video_of(30, 3456), TO_HEAR),
+}
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +238,30 @@ def test_a_canvas_of_gigabytes_is_too_many_pixels_and_costs_the_worker_nothing(d
     status = Path(f"/proc/{pid_of(decoder)}/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     assert peak < 850_000  # kB
+    check_it_goes_on(decoder)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_whatever_it_is_it_ends_in_time_and_within_its_memory(
+    decoder: Decoder, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, request = HOSTILE[kind]
+    data = make()
+    check_it_goes_on(decoder)
+    child, peaks = Path(f"/proc/{pid_of(decoder)}/status"), [0]
+
+    def watch() -> None:
+        with suppress(OSError, StopIteration):  # it has ended
+            peaks.append(next(int(line.split()[1]) for line in child.read_text().splitlines() if "VmHWM" in line))
+
+    monkeypatch.setattr(decoders, "SECONDS", 2.0)
+    began = time.monotonic()
+    with suppress(Unfit):
+        ask(decoder, data, watch, **{"as_sent": False, **request})
+    assert time.monotonic() - began < 6
+    watch()
+    assert max(peaks) < 900_000  # kB
+    monkeypatch.undo()
     check_it_goes_on(decoder)
 
 
