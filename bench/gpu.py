@@ -81,7 +81,6 @@ def read_options() -> argparse.Namespace:
 def folder_for(options: argparse.Namespace) -> Iterator[Path]:
     """The folder for weights and ComfyUI's files."""
     if options.folder:
-        options.folder.mkdir(parents=True, exist_ok=True)
         yield options.folder
     else:
         with tempfile.TemporaryDirectory(prefix="bench-gpu-") as name:
@@ -91,6 +90,8 @@ def folder_for(options: argparse.Namespace) -> Iterator[Path]:
 def main() -> None:
     """Measure, and print the table."""
     options = read_options()
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     if options.wheels:
         sys.exit(run_with_wheels(options, sys.argv[1:]))
     from bench import gpu_stages  # needs packages that --wheels may have brought
