@@ -14,6 +14,7 @@ from typing import Any
 from worker import graph
 from worker.comfyui import ComfyUI, Limits, Prompt, Scope, connect, execute, wait_for_answer
 from worker.config import Settings
+from worker.errors import JobCancelled
 from worker.graph import Graph
 from worker.input import image, limits, loras
 from worker.input.request import Request, parse
@@ -88,9 +89,20 @@ class Offer:
 
 def prepare(request: Request, comfyui: ComfyUI, scope: Scope, settings: Settings, ends: Limits) -> Plan:
     """Settle everything before the prompt: ComfyUI answers, the images are checked and uploaded, the graph is made."""
+    refused = threading.Event()
+
+    def check() -> None:
+        ends.check()
+        if refused.is_set():
+            raise JobCancelled("an image is not taken")
+
     with ThreadPoolExecutor(1) as pool:  # ComfyUI is asked while the images are decoded
-        asked = pool.submit(contextvars.copy_context().run, ask, request, comfyui, settings, ends.check)
-        pictures = [load(name, source, request, settings, ends.check) for name, source in request.pictures]
+        asked = pool.submit(contextvars.copy_context().run, ask, request, comfyui, settings, check)
+        try:
+            pictures = [load(name, source, request, settings, ends.check) for name, source in request.pictures]
+        except BaseException:
+            refused.set()  # its answer is waited for no longer
+            raise
     offer = asked.result()
     stand_in = offer.stats.get("stand_in")
     warnings = [*request.warnings, *([f"Preview only, not HunyuanVideo output: {stand_in}"] if stand_in else [])]
@@ -130,7 +142,7 @@ def load(name: str, source: str, request: Request, settings: Settings, check: Ca
 
 def ask(request: Request, comfyui: ComfyUI, settings: Settings, check: Callable[[], None]) -> Offer:
     """What ComfyUI has for the request, as soon as it answers."""
-    stats = wait_for_answer(comfyui, settings.boot_timeout, check)
+    stats = wait_for_answer(comfyui, settings.boot_timeout, check, settings.comfyui_pid)
     if request.workflow is not None:
         return Offer(stats)
     suited = comfyui.default_of(graph.ATTENTION_SETTER, "attention") if settings.attention == "auto" else None

@@ -67,7 +67,8 @@ def check_comfyui(settings: Settings, end: float) -> None:
     """
     image.warm()
     with connect(settings.comfyui_url, settings.comfyui_log) as comfyui:
-        stats = wait_for_answer(comfyui, max(end - time.monotonic(), 0), lambda: _check_state(settings.comfyui_state))
+        left = max(end - time.monotonic(), 0)
+        stats = wait_for_answer(comfyui, left, lambda: _check_state(settings.comfyui_state), settings.comfyui_pid)
     if settings.comfyui_dir:
         folders.sweep(settings.comfyui_dir)
     check_gpu(settings.comfyui_log)

@@ -17,7 +17,7 @@ from tests.engine_process import Supervised, supervised
 from tests.helpers import gradient, left_behind, small_job, told
 from tests.odd_comfyui import OddComfyUI, odd_comfyui
 from worker.comfyui import process
-from worker.errors import ComfyUIUnavailable, JobCancelled, JobTimeout
+from worker.errors import ComfyUIUnavailable, ImageRejected, JobCancelled, JobTimeout
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +66,40 @@ def test_so_does_a_process_that_answers_nothing(run: Run, tmp_path: Path, monkey
         assert time.monotonic() - start < 30
         assert "refresh_worker" not in caught.value.answer()
         check_the_next_job(run, engine)
+
+
+class TestBeforeThePrompt:
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(importlib.import_module("worker.comfyui.follow"), "PATIENCE", 1.0)
+        monkeypatch.setattr(importlib.import_module("worker.comfyui.client"), "LOOK_TIMEOUT", 0.5)
+
+    def test_a_process_that_has_hung_between_jobs_costs_none(self, run: Run, tmp_path: Path) -> None:
+        with supervised(tmp_path, '{"step_seconds": 0.01}') as engine:
+            run(engine, small_job(), comfyui_pid=engine.pid_file)
+            os.kill(int(engine.pid_file.read_text()), signal.SIGSTOP)
+            check_the_next_job(run, engine)
+
+    def test_nor_does_one_that_answers_errors_only(self, run: Run, tmp_path: Path) -> None:
+        """As where its GPU has failed."""
+        with supervised(tmp_path, '{"status_500": {"/system_stats": 1000000}}') as engine:
+            check_the_next_job(run, engine)
+
+    def test_a_deadline_is_kept_though_it_answers_nothing(self, run: Run, tmp_path: Path) -> None:
+        with supervised(tmp_path, '{"step_seconds": 0.01}') as engine:
+            run(engine, small_job())
+            os.kill(int(engine.pid_file.read_text()), signal.SIGSTOP)
+            began = time.monotonic()
+            with pytest.raises(JobTimeout, match="JOB_TIMEOUT"):
+                run(engine, small_job(), job_timeout=1.0)
+            assert time.monotonic() - began < 5
+
+    def test_a_wrong_image_is_refused_before_it_answers(self, run: Run, tmp_path: Path, free_port: int) -> None:
+        absent = Supervised(tmp_path, f"http://127.0.0.1:{free_port}", tmp_path / "pid")
+        began = time.monotonic()
+        with pytest.raises(ImageRejected):
+            run(absent, small_job(image="bm9uZQ=="), boot_timeout=60)
+        assert time.monotonic() - began < 20
 
 
 def test_a_queue_that_nothing_is_taken_from_is_noticed_within_seconds(run: Run, tmp_path: Path) -> None:

@@ -103,7 +103,11 @@ class ComfyUI:
 
     def stats(self) -> Mapping[str, Any]:
         """Versions, memory and devices (/system_stats); a stand-in for ComfyUI names itself under `stand_in`."""
-        return self._ask("GET", "/system_stats", lambda stats: {**stats["system"], "devices": [*stats["devices"]]})
+
+        def read(stats: Any) -> dict[str, Any]:
+            return {**stats["system"], "devices": [*stats["devices"]]}
+
+        return self._ask("GET", "/system_stats", read, read=LOOK_TIMEOUT)
 
     def has_node(self, class_type: str) -> bool:
         """Whether there is a node class of that name (/object_info)."""

@@ -61,19 +61,26 @@ class Limits:
             raise JobCancelled("the platform cancelled the job")
 
 
-def wait_for_answer(comfyui: ComfyUI, timeout: float, check: Callable[[], None]) -> Mapping[str, Any]:
+def wait_for_answer(
+    comfyui: ComfyUI, timeout: float, check: Callable[[], None], pid_file: Path | None = None
+) -> Mapping[str, Any]:
     """ComfyUI's stats as soon as it answers: one that died is started again and needs some seconds.
 
-    Raises ComfyUIUnavailable, with the wish for a new worker, after `timeout` seconds (COMFYUI_BOOT_TIMEOUT), and what
-    `check` raises.
+    One that takes connections and answers none, or only errors, for PATIENCE is killed by its `pid_file`. Raises
+    ComfyUIUnavailable, with the wish for a new worker, after `timeout` seconds (COMFYUI_BOOT_TIMEOUT), and what `check`
+    raises.
     """
     end = time.monotonic() + timeout
+    refused = time.monotonic()
     while True:
         try:
             return comfyui.stats()
         except ComfyUIUnavailable as error:
-            if time.monotonic() > end:
+            now = time.monotonic()
+            if now > end:
                 raise ComfyUIUnavailable(f"{error.message} within {timeout:.0f} s", refresh_worker=True) from error
+            if isinstance(error, Refused) or (now - refused > PATIENCE and process.kill(pid_file)):
+                refused = now
             log.debug("waiting for ComfyUI: %s", error.message)
         check()
         time.sleep(TICK)
