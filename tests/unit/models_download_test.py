@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tomli
@@ -19,7 +20,7 @@ from tests.model_files import MODELS, VAE, make_model
 from worker import config
 from worker.catalogue import CATALOGUE, MODEL_URLS
 from worker.errors import ModelError
-from worker.models import bring
+from worker.models import bring, download
 from worker.models.download import stage
 
 SIZE = 1_000_000
@@ -353,7 +354,7 @@ def test_a_server_that_stays_busy_is_asked_five_times_at_growing_or_its_own_paus
     status, asked, waits = answer
     server.status, server.headers = status, {"Retry-After": asked} if asked else {}
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=waited.append))
     with pytest.raises(ModelError) as caught:
         bring_models(environ)
     more = " (too many requests): set HF_TOKEN" if status == 429 else ""
@@ -366,7 +367,7 @@ def test_a_server_that_breaks_off_at_once_is_given_up_with_what_happened(
     environ: dict[str, str], server: Server, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.cuts, server.files = 99, {"style.pth": b"x"}
-    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=lambda _: None))
     with pytest.raises(ModelError, match=r"style.pth: http://127.0.0.1:\d+/style.pth breaks off: \w+Error$"):
         bring_models(environ)
     assert len(server.requests) == 5
@@ -386,7 +387,7 @@ def test_a_transfer_that_breaks_off_often_but_goes_on_each_time_arrives(
     tmp_path: Path, environ: dict[str, str], server: Server, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=waited.append))
     own.write_text(own.read_text().replace("sha256", "#"))
     server.cuts, server.files = 9, {"style.pth": os.urandom(2**22)}
     bring_models(environ)
