@@ -185,3 +185,17 @@ def test_each_file_and_text_is_read_with_its_node_and_what_is_neither_is_counted
         (("9", "text"), ("8", ""), ("7", "more")),
     )
     assert read({"9": {"images": [{"filename": "x" * 255}, {"filename": "x" * 256}]}}).skipped == (("9", "images"),)
+
+
+@pytest.mark.parametrize(("depth", "taken"), [(3, True), (900, False)])
+def test_what_is_nested_deeper_than_any_node_has_it_is_no_file(depth: int, taken: bool) -> None:
+    value: Any = {"filename": "a.png"}
+    for _ in range(depth):
+        value = [value]
+    assert bool(read({"9": {"images": value}}).files) is taken
+
+
+@pytest.mark.parametrize(("length", "taken"), [(4096, True), (4097, False)])
+def test_a_subfolder_longer_than_any_path_is_none(length: int, taken: bool) -> None:
+    made = read({"9": {"images": [{"filename": "a.png", "subfolder": "x" * length}]}})
+    assert bool(made.files) is taken

@@ -73,6 +73,12 @@ def test_one_that_is_cut_is_refused(data: bytes) -> None:
         load(data)
 
 
+def test_a_video_with_too_many_pixels_is_refused_with_their_number() -> None:
+    settings = SETTINGS.model_copy(update={"max_image_pixels": 64 * 48 - 1})
+    with pytest.raises(ImageRejected, match="is 64x48 pixels"):
+        image.load(base64.b64encode(film()).decode(), "image", settings, as_sent=True)
+
+
 def test_one_is_read_as_what_its_beginning_says_and_as_nothing_else() -> None:
     tagged = b"ID3\4\0\0\0\0\0\0" + sound(kind="flac", codec="flac")
     assert find_suffix(tagged) == ".mp3"

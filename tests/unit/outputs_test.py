@@ -322,6 +322,14 @@ def test_files_that_lie_elsewhere_are_named_by_their_urls() -> None:
     }
 
 
+def test_a_list_of_urls_that_is_longer_than_the_reply_may_be_is_a_failure() -> None:
+    pictures = [OutputFile("a.png", PIXEL) for _ in range(100)]
+    size = len(json.dumps({"output": referred(pictures, at_url)}, ensure_ascii=False).encode())
+    assert referred(pictures, at_url, limit=size)
+    with pytest.raises(OutputFailed, match="the list of 100 files"):
+        referred(pictures, at_url, limit=size - 1)
+
+
 def test_files_on_a_volume_are_named_by_their_paths() -> None:
     assert referred([STILL, CLIP], on_volume) == {
         "seed": 7,

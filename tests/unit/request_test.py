@@ -367,6 +367,12 @@ def test_very_many_faults_are_counted_not_listed() -> None:
     assert len(faults) <= 51
 
 
+def test_so_are_those_within_a_list() -> None:
+    faults = refused({"workflow": {"1": {"class_type": "A", "inputs": {}}}, "images": [{"image": 5}] * 90})
+    assert faults["input"] == "has 130 more errors"
+    assert len(faults) <= 51
+
+
 @pytest.mark.parametrize("job_input", [None, [], "text", 5, True, float("nan"), b"{}"])
 def test_an_input_that_is_no_object_is_refused(job_input: object) -> None:
     with pytest.raises(InvalidInput, match=r"^input: must be an object"):
