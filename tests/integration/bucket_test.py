@@ -10,19 +10,21 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import requests
 
-from tests.helpers import wait_until
+from tests.helpers import small_job, wait_until
 from worker import config
 from worker.config import Bucket
 from worker.errors import InvalidInput, JobCancelled, OutputFailed
 from worker.input import s3_config
+from worker.input.request import parse
 from worker.output import storage, transport, volume
-from worker.output.file import Item
+from worker.output.delivery import Delivery
+from worker.output.file import Item, OutputFile
 from worker.output.transport import Refused
 
 CLIP = b"a video"
@@ -275,6 +277,55 @@ class TestAddresses:
     def test_of_a_redirect_only_scheme_and_host_are_told(self, location: str | None, told: str) -> None:
         assert transport._origin(location) == told
 
+    @pytest.mark.parametrize(
+        ("addresses", "code", "told"),
+        [((), "QuotaExceeded", "QuotaExceeded: the bucket is full"), (("127.0.0.1",), "VisitEvilExample", "HTTP 507")],
+    )
+    def test_a_failure_of_the_stores_own_is_told_by_its_code(
+        self, addresses: tuple[str, ...], code: str, told: str
+    ) -> None:
+        with serving(Store("us-east-1", status=507, body=f"<Error><Code>{code}</Code></Error>".encode())) as store:
+            with pytest.raises(OutputFailed, match=f"the upload failed with {told}$"):
+                upload(store.url, addresses=addresses)
+        assert len(store.hosts) == 1
+
+
+class TestDelivery:
+    ENVIRON: ClassVar = {"BUCKET_ACCESS_KEY_ID": "a", "BUCKET_SECRET_ACCESS_KEY": "b", "BUCKET_NAME": "clips"}
+    FILES: ClassVar = [OutputFile("a.png", b"no picture"), OutputFile("clip.mp4", CLIP)]
+
+    def delivery(self, url: str, cancelled: threading.Event | None = None) -> Delivery:
+        settings = config.read({**self.ENVIRON, "BUCKET_ENDPOINT_URL": url, "BUCKET_TIMEOUT": "5"})
+        return Delivery({"id": "a/b"}, parse(small_job(), settings), settings, cancelled or threading.Event())
+
+    def test_the_bucket_is_the_first_way_where_there_is_one(self) -> None:
+        with serving(Store("us-east-1")) as store:
+            delivery = self.delivery(store.url)
+            answer = delivery.send(self.FILES, {"warnings": []})
+        assert delivery.ways == ("bucket", "inline")
+        assert store.kept == {"/clips/a_b/a.png": b"no picture", "/clips/a_b/clip.mp4": CLIP}
+        assert sorted(store.types) == ["image/png", "video/mp4"]
+        urls = [entry["data"] for entry in answer["outputs"]]
+        assert [urlsplit(url).path for url in urls] == ["/clips/a_b/clip.mp4", "/clips/a_b/a.png"]
+        assert answer["video_url"] == urls[0]
+
+    def test_a_cancel_ends_it_and_tries_no_other_way(self) -> None:
+        cancelled = threading.Event()
+        cancelled.set()
+        with serving(Store("us-east-1", status=403)) as store, pytest.raises(JobCancelled):
+            self.delivery(store.url, cancelled).send(self.FILES, {"warnings": []})
+
+    def test_whatever_goes_wrong_in_one_way_the_next_has_the_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> list[str]:
+            raise IndexError
+
+        monkeypatch.setattr(storage, "upload", fail)
+        answer = self.delivery("http://127.0.0.1:9").send(self.FILES, {"warnings": ["w"]})
+        assert answer["warnings"] == [
+            "w",
+            "the bucket failed: an internal error: IndexError; the files are in the reply",
+        ]
+
 
 class TestFolder:
     ITEMS = (Item("a.mp4", b"1", "video/mp4"), Item("b.png", b"2", "image/png"))
@@ -421,6 +472,40 @@ class TestTheJobsOwnEndpoint:
             storage.upload(bucket, [Item("job/a.mp4", CLIP, "video/mp4")], threading.Event())
             assert (len(store.kept), len(inside.kept)) == (1, 0)
             assert next(names) == "127.0.0.2"  # nobody asked again
+
+    @pytest.mark.parametrize(
+        ("endpoint", "host", "port"),
+        [
+            ("https://two.example/x/", "two.example", 443),
+            ("HTTPS://two.example", "two.example", 443),
+            ("http://two.example", "two.example", 80),
+            ("https://two.example:9000/", "two.example", 9000),
+        ],
+    )
+    def test_it_is_the_bucket_that_the_job_names_with_the_workers_limits(
+        self, monkeypatch: pytest.MonkeyPatch, endpoint: str, host: str, port: int
+    ) -> None:
+        real, asked = socket.getaddrinfo, []
+
+        def public(name: str, number: int, *arguments: Any, **options: Any) -> Any:
+            asked.append((name, number))
+            return real("93.184.215.14", number, *arguments, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", public)
+        own = {"accessId": " a ", "accessSecret": "b\n", "bucketName": "clips", "endpointUrl": endpoint, "more": 1}
+        settings = config.read({"BUCKET_EXPIRY": "90", "BUCKET_TIMEOUT": "7"})
+        expected = Bucket(endpoint.rstrip("/"), "a", "b", "clips", "", 90, 7, addresses=("93.184.215.14",))
+        assert s3_config.parse(own, settings) == expected
+        assert asked == [(host, port)]
+
+    def test_what_is_no_object_or_lacks_a_field_is_named(self) -> None:
+        assert s3_config.parse(None, config.read({})) is s3_config.parse({}, config.read({})) is None
+        for own, names in ((5, {"s3Config"}), ({"accessId": None}, {"accessId", "accessSecret", "endpointUrl"})):
+            with pytest.raises(InvalidInput) as caught:
+                Delivery({"s3Config": own}, parse(small_job(), config.read({})), config.read({}), threading.Event())
+            fields = caught.value.details["fields"].keys()
+            assert {field.removeprefix("s3Config.") for field in fields} == names
+            assert all(field.startswith("s3Config") for field in fields)
 
     @pytest.mark.parametrize("private", ["10.0.0.1", "::ffff:10.0.0.1", "::1"])
     def test_a_name_with_a_private_address_among_others_is_refused(

@@ -301,6 +301,8 @@ def test_a_folder_outside_comfyui_is_refused(path: Any) -> None:
     ("own", "placed"),
     [
         ("ComfyUI", "job/ComfyUI"),
+        ("X/a", "job/X/a"),
+        (". ./..a ", "job/..a"),
         ("video/clip_%width%", "job/video/clip_%width%"),
         ("../../etc/x", "job/etc/x"),
         ("/abs/x", "job/abs/x"),

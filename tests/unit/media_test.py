@@ -74,9 +74,20 @@ def test_one_that_is_cut_is_refused(data: bytes) -> None:
 
 
 def test_a_video_with_too_many_pixels_is_refused_with_their_number() -> None:
+    sent = base64.b64encode(film()).decode()
+    whole = SETTINGS.model_copy(update={"max_image_pixels": 64 * 48})
+    taken = image.load(sent, "image", whole, as_sent=True)
+    assert (taken.width, taken.height) == (64, 48)
     settings = SETTINGS.model_copy(update={"max_image_pixels": 64 * 48 - 1})
     with pytest.raises(ImageRejected, match="is 64x48 pixels"):
-        image.load(base64.b64encode(film()).decode(), "image", settings, as_sent=True)
+        image.load(sent, "image", settings, as_sent=True)
+
+
+def test_a_picture_may_not_be_as_large_as_a_video() -> None:
+    settings = SETTINGS.model_copy(update={"max_image_bytes": 99})
+    picture = base64.b64encode(b"\x89PNG" + bytes(96)).decode()
+    with pytest.raises(ImageRejected, match=r"has 100 bytes .* at most 99 .*MAX_IMAGE_MB"):
+        image.load(picture, "image", settings, as_sent=True)
 
 
 def test_one_is_read_as_what_its_beginning_says_and_as_nothing_else() -> None:

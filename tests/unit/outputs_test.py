@@ -69,6 +69,13 @@ def test_frames_show_the_picture_that_was_saved() -> None:
     assert abs(color_at(shown, 0, 10)[0] - 10) < 6
 
 
+def test_of_two_videos_the_first_is_the_clip_and_the_other_stands_in_its_entry() -> None:
+    reply = send([OutputFile("a.mp4", b"a"), OutputFile("b.webm", b"b")])
+    assert reply["video_url"] == "data:video/mp4;base64,YQ=="
+    assert told(reply, "encoding") == ["video_url", "base64"]
+    assert told(reply, "data") == [None, "Yg=="]
+
+
 def test_a_picture_in_a_format_that_is_not_opened_goes_as_saved() -> None:
     saved = OutputFile("a.png", encode(noise(8), "PPM"))
     assert data(send([saved])["outputs"][0]) == saved.data
