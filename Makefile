@@ -63,6 +63,8 @@ bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold s
 mutants: $(VENV)/dev $(VENV)/mutants ## which small changes of worker/ no test notices (an hour; ONLY= names modules: worker.graph.guard*)
 	@$(VENV)/bin/mutmut run $(ONLY)
 	@$(VENV)/bin/mutmut results
+	@$(VENV)/bin/mutmut results --all true | awk -F. '!/not checked/ {made[$$2]++; left[$$2] += /: (survived|no tests)$$/} \
+		END {for (name in made) print name ": " made[name] - left[name] " of " made[name] " caught"}'
 
 hooks: $(VENV)/dev ## the fast checks run before each of your commits
 	@$(VENV)/bin/pre-commit install

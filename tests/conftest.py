@@ -63,16 +63,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-workflows", type=int, default=40, help="how many workflows the fuzz generates")
 
 
-@pytest.fixture(scope="session", autouse="MUTANT_UNDER_TEST" in os.environ)
+@pytest.fixture(autouse="MUTANT_UNDER_TEST" in os.environ)
 def decode_here() -> None:
     """For `make mutants`: what the decoder's child does, a thread does, where mutmut sees it."""
+    vars(decoder)["resource"] = SimpleNamespace(**{**vars(resource), "setrlimit": lambda *_: None})
+    if not isinstance(decoder.SHARED._child, Thread):  # a test before may have ended it
+        decoder.SHARED._child = Thread()
 
-    class Thread(decoder._Child):
-        def __init__(self) -> None:
-            self._line, other = socket.socketpair()
-            self._line.settimeout(decoder.TICK)
-            self._process = cast(Any, SimpleNamespace(poll=lambda: None, kill=lambda: None, wait=lambda: None))
-            threading.Thread(target=decoder._serve, args=[other], daemon=True).start()
 
-    vars(decoder)["resource"] = cast(Any, SimpleNamespace(**{**vars(resource), "setrlimit": lambda *_: None}))
-    decoder.SHARED._child = Thread()
+class Thread(decoder._Child):
+    """A decoder's child in this process."""
+
+    def __init__(self) -> None:
+        self._line, other = socket.socketpair()
+        self._line.settimeout(decoder.TICK)
+        self._process = cast(Any, SimpleNamespace(poll=lambda: None, kill=lambda: None, wait=lambda: None))
+        threading.Thread(target=decoder._serve, args=[other], daemon=True).start()
