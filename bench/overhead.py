@@ -134,7 +134,7 @@ def photograph(size: tuple[int, int], number: int) -> str:
     picture = Image.open(pictures.PHOTOGRAPH).convert("RGB").resize(size, box=PART)
     picture.putpixel((0, 0), (number % 256, number // 256 % 256, 0))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=4)  # SaveImage's
+    picture.save(buffer, "PNG", compress_level=4, icc_profile=None)  # SaveImage's level; sRGB, as most images are
     return base64.b64encode(buffer.getvalue()).decode()
 
 
