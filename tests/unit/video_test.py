@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.errors import OutputFailed
+from worker.input import media
 from worker.input.decoder import SHARED
+from worker.input.pixels import Unfit
 from worker.output.file import OutputFile
 from worker.output.video import Expected, check, inspect, put_index_first
 
@@ -64,10 +66,35 @@ def frames_of(data: bytes) -> list[bytes]:
         return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
 
 
-def test_a_clip_is_told_as_it_is_decoded() -> None:
-    clip = inspect(film(9, fps=23.976))
+def inspect_here(file: OutputFile) -> media.Video:
+    """In this process, not in decoder's child."""
+    return media.inspect(file.data, media.READERS[file.suffix])
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.webm"])
+def test_a_clip_is_told_as_it_is_decoded(name: str) -> None:
+    clip = inspect_here(film(9, fps=23.976, name=name))
     assert (clip.width, clip.height, clip.frames, clip.black) == (*SIZE, 9, False)
     assert clip.fps == pytest.approx(23.976)
+
+
+@pytest.mark.parametrize(
+    ("count", "draw", "is_black"),
+    [(9, black, True), (40, only_the_first, True), (9, fading_in, False), (1, black, True)],
+)
+def test_a_black_clip_is_one_whose_frames_after_the_first_show_nothing(count: int, draw: Any, is_black: bool) -> None:
+    assert inspect_here(film(count, draw=draw)).black is is_black
+
+
+def test_a_clip_cut_short_says_how_many_frames_are_whole() -> None:
+    clip = film(9, movflags="+faststart+use_metadata_tags")
+    with pytest.raises(Unfit, match=r"^[1-8] of 9 frames are whole$"):
+        media.inspect(clip.data[:-40], "mp4")
+
+
+def test_a_clip_without_frames_is_told_as_that() -> None:
+    with pytest.raises(OutputFailed, match=r"clip\.mp4 has no frames$"):
+        inspect(film(0))
 
 
 def test_a_video_is_read_as_what_its_suffix_says_and_as_nothing_else() -> None:
@@ -207,13 +234,13 @@ def test_a_damaged_file_is_an_output_error_or_a_clip_and_never_anything_else(cut
 @pytest.mark.parametrize(("count", "shown"), [(17, 1), (17, 2), (17, 4), (17, 16), (5, 3), (1, 0), (2, 1)])
 def test_one_frame_that_shows_something_is_enough_where_it_is_looked_at(count: int, shown: int) -> None:
     clip = film(count, draw=lambda number: gradient(number) if number == shown else black(number))
-    assert not inspect(clip).black
+    assert not inspect_here(clip).black
 
 
 @pytest.mark.parametrize(("count", "shown"), [(17, 0), (17, 3), (9, 0), (2, 0)])
 def test_a_clip_that_shows_nothing_where_it_is_looked_at_is_black(count: int, shown: int) -> None:
     clip = film(count, draw=lambda number: gradient(number) if number == shown else black(number), crf="1", g="1")
-    assert inspect(clip).black
+    assert inspect_here(clip).black
 
 
 @pytest.mark.parametrize(
