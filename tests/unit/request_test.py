@@ -365,6 +365,11 @@ def test_very_many_faults_are_counted_not_listed() -> None:
     faults = refused({**LEAST, **{f"field{number}": 1 for number in range(5000)}})
     assert faults["input"] == "has 5000 unknown fields"
     assert len(faults) <= 51
+    entries = [{"name": f"{number}.png"} for number in range(60)]
+    assert refused({"workflow": GRAPH, "images": entries}) == {
+        **{f"images[{number}].image": "is required" for number in range(50)},
+        "input": "has 10 more errors",
+    }
 
 
 def test_so_are_those_within_a_list() -> None:

@@ -55,7 +55,7 @@ def _folders(root: Path) -> set[str]:
 
 def main() -> None:
     """Write the file to the output."""
-    parser = argparse.ArgumentParser(prog="python -m worker.models.paths", description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("volume", type=Path)
     parser.add_argument("--models", type=Path, help="a models folder that is not ComfyUI's own")
     parser.add_argument("--custom-nodes", action="store_true", help="the node packs of the volume too")
