@@ -105,8 +105,9 @@ def inspect(data: bytes, reader: str) -> Video:
 def _count(container: Any, stream: Any) -> int:
     """The frames by their packets."""
     packets = [packet for packet in container.demux(stream) if packet.size]
-    if any(packet.is_corrupt for packet in packets) or len(packets) < stream.frames:
-        raise Unfit("broken", f"{len(packets)} of {stream.frames} frames are whole")
+    whole, told = sum(not packet.is_corrupt for packet in packets), max(len(packets), stream.frames)
+    if whole < told:
+        raise Unfit("broken", f"{whole} of {told} frames are whole")
     if not packets:
         raise Unfit("empty")
     return len(packets)
