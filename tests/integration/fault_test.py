@@ -21,7 +21,6 @@ from worker.errors import (
     JobCancelled,
     JobTimeout,
     OutOfMemory,
-    OutputFailed,
     WorkflowRejected,
 )
 from worker.input import limits
@@ -168,7 +167,7 @@ class TestDisk:
             assert left_behind(tmp_path) == []
 
 
-def test_a_prompt_that_saved_nothing_says_what_to_add(run, small):
+def test_a_prompt_that_saved_previews_only_is_answered_with_them_every_time(run, small):
     graph = {
         "1": {"class_type": "LoadImage", "inputs": {"image": "start.png"}},
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
@@ -178,8 +177,9 @@ def test_a_prompt_that_saved_nothing_says_what_to_add(run, small):
         },
     }
     with start(scenario=QUICK) as engine:
-        with pytest.raises(OutputFailed, match="add a saver"):
-            run(engine, {"workflow": graph, "image": small()["image"]})
+        for _ in range(2):  # ComfyUI's cache has the second one's
+            answer = run(engine, {"workflow": graph, "image": small()["image"]})
+            assert [entry["type"] for entry in answer["outputs"]] == ["image"]
         assert not any(path.is_file() for path in left_behind(engine.home))
 
 

@@ -212,7 +212,10 @@ def test_a_node_that_lacks_an_input_with_choices_is_told_as_such(run, small):
 @pytest.mark.parametrize(
     ("class_type", "told"),
     [
-        ("NoSuchNode", "node packs comfyui_nodes; docs/WORKFLOWS.md#custom-nodes says how"),
+        (
+            "NoSuchNode",
+            "(API nodes apart: API_NODES) it has those of the node packs comfyui_nodes; docs/WORKFLOWS.md",
+        ),
         ("VAEDecoder", "did you mean VAEDecode?"),
         (" vaedecode", "did you mean VAEDecode?"),
         ("Reroute", "the editor's own"),

@@ -52,6 +52,32 @@ def test_progress_counts_the_sampling_steps(comfyui, run, small):
     assert (steps[0], steps[-1], steps) == (1, 3, sorted(steps))  # between them ComfyUI leaves quick ones out
 
 
+@pytest.mark.parametrize(
+    ("graph", "mime_type"),
+    [
+        (
+            {
+                "1": {"class_type": "EmptyAudio", "inputs": {"duration": 0.5, "sample_rate": 44100, "channels": 1}},
+                "2": {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}},
+            },
+            "audio/",
+        ),
+        (
+            {
+                "1": {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 0}},
+                "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+                "3": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+            },
+            "image/",
+        ),
+    ],
+    ids=["sound", "image"],
+)
+def test_what_lies_in_temp_alone_is_answered_twice(comfyui, run, graph, mime_type):
+    for _ in range(2):
+        assert run(comfyui, {"workflow": graph})["outputs"][0]["mime_type"].startswith(mime_type)
+
+
 def model_free(**inputs):
     scale = {"image": ["1", 0], "upscale_method": "bilinear", "width": 32, "height": 32, "crop": "disabled", **inputs}
     return {

@@ -43,9 +43,10 @@ def rejection(missing: str, graph: Graph, schemas: Mapping[str, Any], *, whole: 
     nodes = [(node_id, faults.name_node(node_id, graph), name) for node_id, name in lacking.items()]
     shown = ", ".join(where + _hint(name, schemas) for _, where, name in nodes[:SHOWN_NODES])
     more = f" and {len(nodes) - SHOWN_NODES} more" if len(nodes) > SHOWN_NODES else ""
+    without = "" if any(module.startswith("comfy_api_nodes") for module in packs) else " (API nodes apart: API_NODES)"
     return WorkflowRejected(
-        f"this endpoint's ComfyUI does not have the class of {shown}{more}. Beside its own classes it has those of the "
-        f"node packs {', '.join(installed) or '(none)'}; {PAGE} says how its operator adds a node pack",
+        f"this endpoint's ComfyUI does not have the class of {shown}{more}. Beside its own classes{without} it has "
+        f"those of the node packs {', '.join(installed) or '(none)'}; {PAGE} says how its operator adds a node pack",
         nodes=[{"node_id": node_id, "node": where, "class_type": cut(name)} for node_id, where, name in nodes],
         node_packs=installed,
     )

@@ -30,6 +30,12 @@ CHOICES = {
 _NO_JSON = "a value that JSON does not have, such as NaN, Infinity or half of a surrogate pair"
 # What these make goes to the temp folder or a socket, which no answer is made from.
 PREVIEWS = ("PreviewImage", "MaskPreview", "SaveImageWebsocket")
+# These write to the temp folder and have no filename_prefix. They ignore one, and ComfyUI's cache, which goes by the
+# inputs, does not give the last job's file for theirs: that is gone.
+TEMP_SAVERS = (
+    *("PreviewImage", "MaskPreview", "PreviewAudio", "ImageCompare", "ImageCompositor", "CreateBoundingBoxes"),
+    *("Preview3D", "Preview3DAdvanced", "PreviewGaussianSplat", "PreviewPointCloud", "SAM3_TrackPreview"),
+)
 
 
 def adapt(
@@ -200,9 +206,9 @@ def _place_savers(nodes: dict[str, Any], prefix: str) -> list[str]:
     """Have every saver write into the job's own folder, under its own name; returns warnings."""
     warnings = []
     for node_id, node in nodes.items():
-        if guard.PREFIX not in node["inputs"]:
+        if guard.PREFIX not in node["inputs"] and node["class_type"] not in TEMP_SAVERS:
             continue
-        own = node["inputs"][guard.PREFIX]
+        own = node["inputs"].get(guard.PREFIX, "")
         if not isinstance(own, str):
             warnings.append(f"node {title_of(node, node_id)!r}: its filename_prefix is not plain text and was replaced")
             own = ""
