@@ -438,6 +438,24 @@ def test_a_link_whose_numbers_have_the_wrong_type_is_put_right(link: list[Any]) 
     assert adapted(saving(images=link)).nodes["2"]["inputs"]["images"] == ["1", 0]
 
 
+@pytest.mark.parametrize(
+    "value", [[10**15, 0], [-1, 0], [512, 512], [True, 0], [1.0, 0], [[1], 0], [None, None]], ids=str
+)
+def test_what_is_no_link_to_a_node_is_kept(value: list[Any]) -> None:
+    assert adapted({**saving(), "3": node("Mine", box=value)}).nodes["3"]["inputs"]["box"] == value
+
+
+def test_a_number_too_large_for_json_is_a_refusal() -> None:
+    assert "3" in refusal({**saving(), "3": node("Mine", box=[10**5000, 0])}).message
+
+
+@pytest.mark.timeout(20)
+def test_long_texts_take_no_long_time() -> None:
+    spaces = "a" + " " * 1_000_000 + "a.png"
+    graph = {**saving(), "3": node("CLIPTextEncode", text=spaces, image=spaces)}
+    assert adapted(graph, {"a.png": "job/a.png"}).nodes["3"]["inputs"]["text"] == spaces
+
+
 def test_a_node_without_inputs_has_none() -> None:
     bare = {"3": {"class_type": "EmptyImage"}, "4": {"class_type": "EmptyImage", "inputs": None}}
     nodes = adapted({**saving(), **bare}).nodes

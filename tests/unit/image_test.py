@@ -334,6 +334,7 @@ class Site(BaseHTTPRequestHandler):
 
 PAGES = {
     "/photo.png": (200, PNG),
+    "/%C3%BC%20%E7%8C%AB.png": (200, PNG),
     "/page": (200, b"<html><body>log in</body></html>"),
     "/empty": (200, b""),
     "/cut": (200, PNG[: len(PNG) // 2]),
@@ -360,6 +361,7 @@ def private_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("private_allowed")
 def test_a_url_is_fetched_also_through_a_redirect(site: str) -> None:
     assert read(f"{site}/photo.png").data == PNG
+    assert read(f"{site}/ü%20猫.png?name=ü&signature=a%2Fb%3D#top").data == PNG
     assert read(f" {site.replace('http', 'HTTP')}/moved?x=1").data == PNG
 
 
@@ -649,3 +651,9 @@ def test_transparency_survives_a_profile_of_its_own() -> None:
     assert "white" in image.warnings[0]
     half = read(encode(Pillow.new("RGBA", (4, 4), (200, 40, 40, 255)), icc_profile=display_p3()))
     assert color_at(pixels(half), 2, 2) != (200, 40, 40)
+
+
+@pytest.mark.timeout(20)
+def test_base64_among_endless_spaces_is_read_or_refused_at_once() -> None:
+    assert read("\n" + " " * 1_000_000 + TEXT[:40] + "\n" + " " * 1_000_000 + TEXT[40:]).data == PNG
+    assert "send" in refusal("\nA" + " " * 2_000_000 + "A")

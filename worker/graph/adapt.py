@@ -15,6 +15,8 @@ from worker.input.faults import cut
 
 MAX_NODES = 2000
 MAX_DEPTH = 32
+MAX_NUMBER = 10**12  # of a node that is named by one
+LONGEST_NAME = 300
 MAX_PREFIX_PARTS = 8
 MAX_PREFIX_PART = 100
 
@@ -110,10 +112,13 @@ def _put_right(value: object, nodes: Mapping[str, Any]) -> object:
     """A model's name as Windows writes it, as ComfyUI on Linux lists it; a link with a node's number, with its id."""
     if isinstance(value, str) and "\\" in value and value.lower().endswith(MODEL_SUFFIXES):
         return value.replace("\\", "/")
-    if isinstance(value, list) and len(value) == 2 and type(value[0]) in (str, int) and str(value[0]) in nodes:
-        slot = value[1]
-        return [str(value[0]), int(slot) if isinstance(slot, str) and re.fullmatch(r"\d{1,9}", slot) else slot]
-    return value
+    if not (isinstance(value, list) and len(value) == 2):
+        return value
+    node = str(value[0]) if type(value[0]) is int and abs(value[0]) < MAX_NUMBER else value[0]
+    if not (isinstance(node, str) and node in nodes):
+        return value
+    slot = value[1]
+    return [node, int(slot) if isinstance(slot, str) and re.fullmatch(r"\d{1,9}", slot) else slot]
 
 
 def _check_links(node_id: str, node: dict[str, Any], nodes: Mapping[str, Any], rules: Rules) -> None:
@@ -169,7 +174,7 @@ def _place_images(nodes: dict[str, Any], uploads: Mapping[str, str], image_name:
         files = {
             name: sent.get(_plain_name(value))
             for name, value in node["inputs"].items()
-            if isinstance(value, str) and _is_file(node, name, value)
+            if isinstance(value, str) and len(value) < LONGEST_NAME and _is_file(node, name, value)
         }
         named = {name: file for name, file in files.items() if file}
         node["inputs"].update({name: uploads[file] for name, file in named.items()})

@@ -13,6 +13,7 @@ from worker.input.faults import cut, invalid_input
 MAX_LORAS = 8
 MAX_STRENGTH = 10
 SHOWN = 20
+LONGEST_NAME = 300
 SUFFIX = ".safetensors"
 _WITH_STRENGTH = re.compile(r"(.+?)\s*:\s*(-?\d+(?:\.\d+)?)\s*", re.DOTALL)
 
@@ -42,7 +43,7 @@ class Lora(BaseModel):
     def _take_name_alone(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        named = _WITH_STRENGTH.fullmatch(value)
+        named = _WITH_STRENGTH.fullmatch(value) if len(value) < LONGEST_NAME else None
         return {"name": named[1], "strength": named[2]} if named else {"name": value}
 
 

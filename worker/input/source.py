@@ -95,7 +95,7 @@ def _heal(text: str) -> str:
     if "\\" in text:  # JSON written into JSON
         text = re.sub(r"\\[rn]", "", text).replace("\\/", "/")
     if any(mark in text for mark in "\r\n\t"):
-        text = re.sub(r"\s*[\r\n\t]\s*", "", text)
+        text = "".join(line.strip() for line in re.split(r"[\r\n\t]+", text))
     if " " in text:
         parts = text.split(" ")
         # A shell joins lines of one length by spaces; a form turns each plus sign into one.
