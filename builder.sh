@@ -26,6 +26,7 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after this many within COMFYUI_DEATH_WINDOW the container stops
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
 : "${RUNPOD_INIT_TIMEOUT:=420}"  # s | RunPod's limit from the container's start until it takes jobs; raise it if models are downloaded
+OOM_COUNTS=(/sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control) # of cgroup 2, and of 1
 readonly ADVICE="add a folder for it, as in docker run --tmpfs /tmp"
 # While ComfyUI imports, Python's garbage collector looks at every object again and again: a sixth of its start. So it looks
 # seldom until the worker's nodes are loaded, which are among the last (comfyui_nodes/garbage.py).
@@ -249,8 +250,8 @@ follow() {
 
 # usage: count_oom_kills; how often the kernel has killed in this container for lack of memory
 count_oom_kills() {
-  awk '$1 == "oom_kill" { count = $2 } END { print count + 0 }' /sys/fs/cgroup/memory.events \
-    /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null || echo 0
+  # cat: an awk ends at a file that is missing, and one of them always is
+  { cat "${OOM_COUNTS[@]}" 2>/dev/null || true; } | awk '$1 == "oom_kill" { count = $2 } END { print count + 0 }'
 }
 
 # usage: explain_end STATUS OOM_KILLS; why a process ended with STATUS; OOM_KILLS: how many there were when it started

@@ -23,6 +23,7 @@ main() {
   : "${PORT:=8000}"
   cd "$(dirname "${BASH_SOURCE[0]}")/.."
   folder=$(mktemp -d)
+  chmod 755 "$folder" # ComfyUI's user reads it
   .venv/bin/python -m bench.weights "$folder/models" --tiny >/dev/null
   started=$SECONDS
   container=$(docker run --detach --publish "127.0.0.1:$PORT:8000" --env COMFYUI_ARGS=--cpu \
@@ -30,6 +31,7 @@ main() {
     "$@" "$image")
   # shellcheck disable=SC2064 # the container and the folder of now
   trap "docker rm --force '$container' >/dev/null; rm -rf '$folder'" EXIT
+  await 300 "$container" "ComfyUI runs as the user comfyui"
   await 300 "$container" "All fitness checks passed"
   echo "takes jobs after $((SECONDS - started)) s"
   .venv/bin/python test_runpod_local.py sync --url "http://127.0.0.1:$PORT" --image examples/rocket.jpg --prompt "the rocket lifts off" \

@@ -22,6 +22,12 @@ remove() {
     awk -v what="$2" '{ bytes += $1 } END { printf "%4.0f MB less: %s\n", bytes / 1e6, what }'
 }
 
+# usage: empty SITE WHAT FIND_TEST...; the files below SITE that pass stay, without content: what looks for them finds them
+empty() {
+  find "$1" -type f "${@:3}" -printf '%s\n' -exec truncate --size=0 {} + |
+    awk -v what="$2" '{ bytes += $1 } END { printf "%4.0f MB less: %s\n", bytes / 1e6, what }'
+}
+
 # usage: strip_symbols SITE; of libraries that come with their debugger's symbols
 strip_symbols() {
   local file before after=0
@@ -34,7 +40,7 @@ strip_symbols() {
 
 # usage: strip_site SITE; its packages stay installed, so pip check is content
 strip_site() {
-  remove "$1" "media of the page's workflow templates" -path '*/comfyui_workflow_templates_media_*' \
+  empty "$1" "media of the page's workflow templates" -path '*/comfyui_workflow_templates_media_*' \
     -regex '.*\.\(webp\|png\|jpe?g\|gif\|mp[34]\|webm\|wav\|flac\|glb\)'
   remove "$1" "comfy-kitchen's kernels for AMD" -path '*/comfy_kitchen/backends/hip/*.so'
   remove "$1" "CUDA's solver for several GPUs, its compiler for older drivers: nothing loads them" -path '*/nvidia/*' \

@@ -149,6 +149,14 @@ def test_comfyui_runs_as_root_where_that_is_set_or_no_such_user_is_there(open_co
     assert ("ComfyUI runs as" in open_container.text) == (user != "root")
 
 
+@pytest.mark.parametrize("files", ["{counts}", "{counts} missing", "missing {counts}"])
+def test_kills_for_lack_of_memory_are_counted_whichever_cgroup_file_is_missing(tmp_path: Path, files: str) -> None:
+    counts = tmp_path / "memory.events"
+    counts.write_text("oom 3\noom_kill 2\noom_group_kill 0\n")
+    script = f"source {BUILDER}; OOM_COUNTS=({files.format(counts=counts)}); count_oom_kills"
+    assert subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout == "2\n"
+
+
 def test_comfyui_is_shown_every_models_folder_of_the_volume(container: Container) -> None:
     container.fill_volume()
     (container.volume / "models" / "ipadapter").mkdir()
