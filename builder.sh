@@ -26,7 +26,8 @@ BUILDER_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COMFYUI_MAX_DEATHS:=3}"     # deaths | after this many within COMFYUI_DEATH_WINDOW the container stops
 : "${COMFYUI_DEATH_WINDOW:=600}" # s | see COMFYUI_MAX_DEATHS
 : "${RUNPOD_INIT_TIMEOUT:=420}"  # s | RunPod's limit from the container's start until it takes jobs; raise it if models are downloaded
-OOM_COUNTS=(/sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control) # of cgroup 2, and of 1
+# of cgroup 2, and of 1
+OOM_COUNTS=(/sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control)
 readonly ADVICE="add a folder for it, as in docker run --tmpfs /tmp"
 # While ComfyUI imports, Python's garbage collector looks at every object again and again: a sixth of its start. So it looks
 # seldom until the worker's nodes are loaded, which are among the last (comfyui_nodes/garbage.py).

@@ -61,10 +61,9 @@ def test_the_boot_copies_the_models_and_the_handler_takes_over_its_process(conta
     container.fill_volume()
     container.start(COMFYUI_ARGS="--fast --reserve-vram 2")
     wait_for(container.says(rf"handler: {container.pid} 5 {container.url}\n"))
-    wait_for(container.comfyui_pid)
+    wait_for(container.says("--disable-metadata --cache-classic --disable-api-nodes --fast --reserve-vram 2"))
     text = container.text
     assert "--listen 127.0.0.1 --port" in text
-    assert "--disable-metadata --cache-classic --disable-api-nodes --fast --reserve-vram 2" in text
     wait_for(container.says("ComfyUI 0.8.0 in"))
     assert "5 of 5 models" in text
     assert not list(container.comfyui.rglob("*.part"))
@@ -86,8 +85,7 @@ def test_the_garbage_collector_looks_seldom_until_the_workers_nodes_are_loaded(c
 def test_another_cache_takes_the_place_of_the_default_one(container: Container) -> None:
     container.fill_volume()
     container.start(COMFYUI_ARGS="--reserve-vram 2 --cache-lru 3")
-    wait_for(container.comfyui_pid)
-    assert "--disable-metadata --disable-api-nodes --reserve-vram 2 --cache-lru 3" in container.text
+    wait_for(container.says("--disable-metadata --disable-api-nodes --reserve-vram 2 --cache-lru 3"))
 
 
 def test_comfyui_does_not_get_the_workers_keys(container: Container) -> None:
