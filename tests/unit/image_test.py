@@ -9,6 +9,7 @@ import struct
 import textwrap
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -304,7 +305,7 @@ class Site(BaseHTTPRequestHandler):
         elif path == "/endless":
             self.send_response(200)
             self.end_headers()
-            self._write(bytes(300_000))
+            all(self._write(bytes(300_000)) for _ in range(1000))
         else:
             self._answer(*PAGES.get(path, (404, b"not here")))
 
@@ -387,7 +388,10 @@ def test_a_url_without_a_picture_is_refused_with_the_reason(site: str, path: str
 def test_a_download_over_the_limit_is_refused_declared_or_not(site: str) -> None:
     small = SETTINGS.model_copy(update={"max_image_bytes": 400})
     assert f"has {len(PNG)} bytes" in refusal(f"{site}/photo.png", settings=small)
+    tracemalloc.start()
     assert "at most 400" in refusal(f"{site}/endless", settings=small)
+    assert tracemalloc.get_traced_memory()[1] < 30_000_000  # of 300 MB
+    tracemalloc.stop()
     whole = SETTINGS.model_copy(update={"max_image_bytes": len(PNG)})
     assert read(f"{site}/photo.png", settings=whole).data == PNG
     assert Site.told["User-Agent"] == "hunyuan-video-worker"

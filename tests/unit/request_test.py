@@ -372,6 +372,17 @@ def test_very_many_faults_are_counted_not_listed() -> None:
     }
 
 
+def test_a_list_of_files_and_a_key_may_be_so_long_and_no_longer() -> None:
+    settings = SETTINGS.model_copy(update={"api_nodes": True})
+    files = [{"name": f"{number}.png", "image": "YQ=="} for number in range(101)]
+    whole = {"workflow": GRAPH, "images": files[:100], "comfy_org_api_key": "k" * 1000}
+    assert len(parse(whole, settings).images) == 100
+    for name, value in (("images", files), ("comfy_org_api_key", "k" * 1001)):
+        with pytest.raises(InvalidInput) as caught:
+            parse({**whole, name: value}, settings)
+        assert [*caught.value.details["fields"]] == [name]
+
+
 def test_so_are_those_within_a_list() -> None:
     faults = refused({"workflow": {"1": {"class_type": "A", "inputs": {}}}, "images": [{"image": 5}] * 90})
     assert faults["input"] == "has 130 more errors"
