@@ -66,6 +66,7 @@ class Store:
     kept: dict[str, bytes] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
     url: str = ""
 
     def put(self, path: str, signed_for: str, data: bytes) -> tuple[int, bytes]:
@@ -98,6 +99,7 @@ def serving(store: Store) -> Iterator[Store]:
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
+            store.ranges.append(self.headers["Range"])
             self.answer(*store.get(unquote(url.path), parse_qs(url.query)))
 
         def answer(self, status: int, body: bytes) -> None:
@@ -209,6 +211,13 @@ class TestAddresses:
             store.kept.clear()
             with pytest.raises(OutputFailed, match="cannot be read at its URL"):
                 upload(store.url, public_url=f"{store.url}/elsewhere")
+
+    @pytest.mark.parametrize(("below", "name"), [("/clips", "clips"), ("/clips", ""), ("", "clips")])
+    def test_a_public_url_stands_for_the_bucket_wherever_that_is_named(self, below: str, name: str) -> None:
+        with serving(Store("us-east-1")) as store:
+            url = upload(store.url + below, name=name, prefix="p", public_url=f"{store.url}/clips")
+            assert url == f"{store.url}/clips/p/job/a.mp4"
+            assert store.ranges == ["bytes=0-0"]
 
     def test_a_jobs_bucket_is_dialed_at_the_addresses_it_was_checked_at_and_nowhere_else(self) -> None:
         with serving(Store("us-east-1")) as store:

@@ -1,5 +1,6 @@
 """The platform's limits, reached: a reply that it would lose is never sent, and a job's id is no path."""
 
+import base64
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import small_job
+from tests.helpers import gradient, small_job
 from worker import config
 from worker.errors import InvalidInput, OutputFailed
 from worker.input import s3_config
@@ -133,9 +134,9 @@ def test_a_workflows_images_go_in_a_list_as_saved() -> None:
     settings = config.read({})
     request = parse({"workflow": {"1": {"class_type": "SaveImage", "inputs": {}}}}, settings)
     answer = Delivery({"id": "a"}, request, settings, threading.Event()).send(
-        [OutputFile("a.png", b"no picture")], {"warnings": []}
+        [OutputFile("a.png", base64.b64decode(gradient()))], {"warnings": []}
     )
-    assert answer["images"] == [{"filename": "a.png", "type": "base64", "data": "bm8gcGljdHVyZQ=="}]
+    assert answer["images"] == [{"filename": "a.png", "type": "base64", "data": gradient()}]
 
 
 @pytest.mark.parametrize("way", ["bucket", "volume"])
