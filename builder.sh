@@ -195,14 +195,15 @@ find_unreadable() {
     'while read -r path; do [[ -r $path ]] || { echo "it cannot read $path"; break; }; done'
 }
 
-# usage: list_needed; ComfyUI's code, the GPUs, and the models that are there already
+# usage: list_needed; ComfyUI's code, the GPUs, the folders with models, and the models that are there already
 list_needed() {
-  local -a folders
+  local volume=${VOLUME_DIR:-/runpod-volume} folders=()
   mapfile -t folders < <(sed -n 's/^ *"base_path": "\(.*\)",$/\1/p' "$MODEL_PATHS")
   printf '%s\n' "$COMFYUI_PYTHON" "$COMFYUI_TREE/main.py"
   find /dev -maxdepth 1 -name 'nvidia*' -type c
+  find -L "$volume" "${folders[@]}" -maxdepth 0 -type d
   find -L "${folders[@]:-$COMFYUI_TREE/models}" -maxdepth 2 -type f -regex '.*\.\(safetensors\|sft\|gguf\|ckpt\|bin\|pth?\)'
-  find -L "${VOLUME_DIR:-/runpod-volume}/huggingface-cache/hub" -type f -path '*/snapshots/*.safetensors' || true
+  find -L "$volume/huggingface-cache/hub" -type f -path '*/snapshots/*.safetensors' || true
 }
 
 # usage: run_comfyui; in a process of its own, which it replaces

@@ -130,13 +130,16 @@ def test_comfyui_runs_as_a_user_of_its_own_that_cannot_look_into_the_worker(open
     assert "ComfyUI runs as the user daemon" in open_container.text
 
 
-def test_what_that_user_cannot_read_keeps_comfyui_with_the_workers_user(open_container: Container) -> None:
-    model = open_container.volume / "models" / VAE.path
-    model.chmod(0o600)
+@pytest.mark.parametrize(("closed", "mode"), [(f"models/{VAE.path}", 0o600), ("", 0o700)])
+def test_what_that_user_cannot_read_keeps_comfyui_with_the_workers_user(
+    open_container: Container, closed: str, mode: int
+) -> None:
+    path = open_container.volume / closed
+    path.chmod(mode)
     open_container.start()
     wait_for(open_container.comfyui_pid)
     assert Path(f"/proc/{open_container.comfyui_pid()}").owner() == "root"
-    assert f"ComfyUI runs as root, not as daemon: it cannot read {model}" in open_container.text
+    assert f"ComfyUI runs as root, not as daemon: it cannot read {path}\n" in open_container.text
 
 
 @pytest.mark.parametrize("user", ["root", "nobody-of-that-name"])
