@@ -64,7 +64,10 @@ def place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Place:
 
 @pytest.mark.parametrize(
     "layout",
-    ["", "models", "ComfyUI/models", "runpod-slim/ComfyUI/models", f"hub/{HUB}/snapshots/abc/split_files"],
+    [
+        *("", "models", "ComfyUI/models", "runpod-slim/ComfyUI/models"),
+        *(f"hub/{HUB}/snapshots/{revision}/split_files" for revision in ("abc", "main")),
+    ],
 )
 def test_models_are_copied_from_each_layout(place: Place, layout: str) -> None:
     fill(place.volume / layout)

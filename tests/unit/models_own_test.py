@@ -60,6 +60,8 @@ def test_a_set_that_nobody_has_made_is_an_error_that_names_the_known_ones(tmp_pa
     [
         ([{**STYLE, "folder": "../../etc"}], {}, "file 1: folder: must be a path below a models folder"),
         ([STYLE, {**PAINTER, "name": "/etc/passwd"}], {}, "file 2: name: must be a path below"),
+        ([{**STYLE, "name": "a/./b"}], {}, "file 1: name: must be a path below"),
+        ([{**STYLE, "name": "a//b"}], {}, "file 1: name: must be a path below"),
         ([{**STYLE, "url": "ftp://example.com/a"}], {}, "file 1: url: must be an http:// or https:// URL"),
         ([{**STYLE, "sha256": "abc"}], {}, "file 1: sha256: must be 64 hex"),
         ([{**STYLE, "hash": "abc"}], {}, "file 1: hash: Extra inputs"),

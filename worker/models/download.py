@@ -41,7 +41,7 @@ def fetch(model: ModelFile, target: Path, settings: ModelSettings) -> None:
         if find_fault(target, model) is None:
             return
         staging = stage(target)
-        staging.mkdir(parents=True, exist_ok=True)
+        staging.mkdir(exist_ok=True)
         file = _fetch_file(model, staging, settings)
         fault = find_fault(file, model) or _find_other_hash(file, model)
         if fault:
