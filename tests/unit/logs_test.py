@@ -106,3 +106,16 @@ def test_an_exception_whose_text_fails_is_told_all_the_same() -> None:
 )
 def test_a_text_is_cut_to_its_length_and_only_what_controls_is_escaped(text: str, line: str) -> None:
     assert logs.one_line(text, 5) == line
+
+
+def test_an_exception_from_deep_down_is_one_line_of_bounded_length() -> None:
+    def raise_at(depth: int) -> None:
+        if depth:
+            raise_at(depth - 1)
+        raise ValueError("x" * 100_000)
+
+    with pytest.raises(ValueError, match="x") as caught:
+        raise_at(200)
+    text = logs.brief(caught.value)
+    assert len(text) < 600
+    assert text.count(".py:") == 6
