@@ -88,7 +88,7 @@ def test_a_prompt_thread_that_dies_ends_comfyui_and_the_job_at_once_and_the_next
         execute(client, Prompt(str(uuid.uuid4()), Graph(graph)), limits, scope, lambda _: None)
         graph["2"]["inputs"]["unknown"] = ["1", 99]
         began = time.monotonic()
-        with pytest.raises(ComfyUIUnavailable, match="died"):
+        with pytest.raises(ComfyUIUnavailable, match=r"died|does not answer"):  # later, or as it is taken
             execute(client, Prompt(str(uuid.uuid4()), Graph(graph)), limits, scope, lambda _: None)
         assert time.monotonic() - began < 60
     assert comfyui.has_ended()
