@@ -185,6 +185,14 @@ class TestRegion:
             with pytest.raises(OutputFailed, match="cannot be read at its URL: AccessDenied"):
                 upload(store.url)
 
+    def test_one_that_compresses_what_it_serves_is_used(self) -> None:
+        class Compressing(Store):
+            def get(self, path: str, query: dict[str, list[str]]) -> tuple[int, bytes]:
+                return 200, b"\x1f\x8b"
+
+        with serving(Compressing("us-east-1")) as store:
+            assert upload(store.url).startswith(store.url)
+
     @pytest.mark.parametrize("size", [1, 9_000_000])
     def test_nor_one_that_serves_something_else(self, size: int) -> None:
         class Other(Store):
