@@ -73,14 +73,15 @@ class Rules:
         return False
 
     def _makes_text(self, class_type: str, slot: object) -> bool:
-        if class_type in reviewed():
-            return class_type in _load()["texts"]
-        types = self.outputs_of(class_type)
-        if types is None:
+        count = self.count_outputs(class_type)
+        if count is None:
             return False  # ComfyUI does not have it, and runs nothing of the graph
-        if not isinstance(slot, int) or slot not in range(-len(types), len(types)):
+        if not isinstance(slot, int) or slot not in range(-count, count):
             return True
-        return bool(_TEXT.search(types[slot]))
+        if class_type in reviewed():
+            return slot % count in _load()["texts"].get(class_type, ())
+        types = self.outputs_of(class_type)
+        return types is None or bool(_TEXT.search(types[slot]))
 
     def find_fault(self, class_type: str) -> str | None:
         """Why a node of this class may not run, with the setting that says so; None: it may."""
@@ -106,8 +107,8 @@ def reviewed() -> Mapping[str, Mapping[str, str]]:
 
 @functools.cache
 def _load() -> dict[str, Any]:
-    """`classes`: see `reviewed`; `outputs`: how many a class has, where it is not one; `texts`: the classes that have a
-    text among them; `passes`: those that pass on what they get.
+    """`classes`: see `reviewed`; `outputs`: how many a class has, where it is not one; `texts`: which of them
+    are texts; `passes`: the classes that pass on what they get.
     """
     content: dict[str, Any] = json.loads((Path(__file__).parent / "classes.json").read_text(encoding="utf-8"))
     return content
