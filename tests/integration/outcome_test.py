@@ -199,3 +199,10 @@ def test_what_is_nested_deeper_than_any_node_has_it_is_no_file(depth: int, taken
 def test_a_subfolder_longer_than_any_path_is_none(length: int, taken: bool) -> None:
     made = read({"9": {"images": [{"filename": "a.png", "subfolder": "x" * length}]}})
     assert bool(made.files) is taken
+
+
+def test_a_name_that_is_no_text_is_a_file_that_is_gone(run: Run) -> None:
+    odd = {"9": {**GOOD, "more": [{"filename": "\ud800.png"}, {"filename": "\udcff.png"}]}}
+    answer = answer_to(run, odd)
+    assert len(answer["outputs"]) == 1
+    assert sum("has no such file" in warning for warning in answer["warnings"]) == 2

@@ -16,6 +16,7 @@ from worker.comfyui import classes, faults, outputs
 from worker.comfyui.outputs import Outputs, SavedFile
 from worker.errors import ComfyUIUnavailable, OutputFailed, WorkflowRejected
 from worker.graph import Graph
+from worker.sdk import encodable
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0  # for what carries files; ComfyUI's loop was seen blocked for 0.4 s by a tiny model's load
@@ -195,7 +196,7 @@ class ComfyUI:
     def fetch(self, file: SavedFile) -> bytes:
         """The bytes of a saved file; raises OutputFailed when it is gone."""
         query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.folder}
-        response = self._request("GET", "/view", fields=query, allow=404)
+        response = self._request("GET", "/view", fields=encodable(query), allow=404)
         if response.status == 404:
             raise OutputFailed(f"ComfyUI lists {file.filename} as saved by node {file.node_id}, but has no such file")
         return response.data
