@@ -167,7 +167,11 @@ def rules_of(comfyui: ComfyUI, settings: Settings) -> graph.Rules:
         found = find(name)
         return found.outputs if found else None
 
-    return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed, outputs_of)
+    def inputs_of(name: str) -> Mapping[str, str]:
+        found = find(name)
+        return found.inputs if found else {}
+
+    return graph.Rules(settings.nodes_allow, settings.nodes_deny, is_installed, outputs_of, inputs_of)
 
 
 class Timings:

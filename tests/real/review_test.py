@@ -52,3 +52,12 @@ def test_the_outputs_and_those_that_are_texts_are_the_releases(listed):
     passed = {name: {"1": {"class_type": name, "inputs": {"a": ["2", 0]}}, "2": text} for name in passing}
     images_only = {"ResizeImageMaskNode"}
     assert {name for name, nodes in passed.items() if not rules.may_bring_text(["1", 0], nodes)} == images_only
+
+
+def test_the_inputs_that_sound_like_files_and_are_things_are_the_releases(listed):
+    rules = graph.Rules()
+    for class_type, schema in listed.items():
+        for group in ("required", "optional"):
+            for name, (kind, *_) in schema["input"].get(group, {}).items():
+                is_thing = guard.is_file_like(name) and kind in ("IMAGE", "MASK", "LATENT", "MODEL", "VIDEO", "AUDIO")
+                assert rules.takes_a_thing(class_type, name) == is_thing, (class_type, name)

@@ -238,6 +238,28 @@ class TestFiles:
         graph["end"] = {"class_type": "SomebodysNode", "inputs": {"video_path": link}}
         assert refused(graph, Rules(allow="*", outputs_of={class_type: outputs}.get)) == brings
 
+    @pytest.mark.parametrize(
+        ("class_type", "name", "is_open"),
+        [
+            ("SaveImage", "images", False),
+            ("KSampler", "model", False),
+            ("SaveImage", "image_path", True),
+            ("BatchImagesNode", "images.image0", True),
+            ("TheirCombine", "images", False),
+            ("TheirCombine", "video_path", True),
+            ("TheirCombine", "folder", True),
+            ("TheirCombine", "file", True),
+        ],
+    )
+    def test_an_image_comes_from_a_node_that_passes_on_anything(
+        self, class_type: str, name: str, is_open: bool
+    ) -> None:
+        graph: dict[str, Any] = {"0": {"class_type": "TheirSwitch", "inputs": {}}}
+        graph["end"] = {"class_type": class_type, "inputs": {name: ["0", 0]}}
+        inputs = {"TheirCombine": {"images": "IMAGE", "video_path": "STRING", "folder": "PATH"}}
+        rules = Rules(outputs_of=lambda _: ("*",), inputs_of=lambda name: inputs.get(name, {}))
+        assert refused(graph, rules) == is_open
+
     def test_a_text_in_a_switch_names_no_file_and_a_circle_of_switches_ends(self) -> None:
         switch = {"class_type": "ComfySwitchNode", "inputs": {"on_true": "/etc/passwd"}}
         assert refused(node_with("SomebodysNode", "path", ["9", 0]) | {"9": switch})

@@ -54,6 +54,12 @@ class NodeClass:
     """The Python module that it is of, such as `custom_nodes.pack`."""
     outputs: tuple[str, ...]
     """Their types; `COMBO` for one of several values."""
+    inputs: Mapping[str, str]
+    """Their types, likewise, by name."""
+
+
+def _type_of(kind: object) -> str:
+    return kind if isinstance(kind, str) else "COMBO"
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,9 @@ class ComfyUI:
             found = listed.get(class_type)
             if not found:
                 return None
-            types = (kind if isinstance(kind, str) else "COMBO" for kind in found["output"])
-            return NodeClass(str(found["python_module"]), tuple(types))
+            groups = (found["input"].get(group, {}) for group in ("required", "optional"))
+            inputs = {name: _type_of(kind) for group in groups for name, (kind, *_) in group.items()}
+            return NodeClass(str(found["python_module"]), tuple(map(_type_of, found["output"])), inputs)
 
         name = quote(class_type.encode("utf-8", "replace")[:LONGEST_CLASS], safe="")
         return self._ask("GET", f"/object_info/{name}", find, allow=404)

@@ -26,6 +26,7 @@ _FILE_WORD = re.compile(
 """An input with such a word in its name can name a file."""
 _TEXT = re.compile(r"\*|STRING|COMBO|MATCHTYPE")
 """Types of outputs that can be a text: a link from one into a file's name brings one that nobody saw."""
+_THINGS = ("IMAGE", "MASK", "LATENT", "MODEL", "VIDEO", "AUDIO")
 _POWER = re.compile(r"\*\*(?!\s*-?(?:\d{1,3}(?:\.\d{1,3})?|\.\d{1,3})(?![\w.*]|\s*\*\*))")
 """A power whose exponent may be more than 999: a few of them keep Python, and with it ComfyUI, busy for hours."""
 MAX_EXPRESSION = 1000
@@ -44,6 +45,8 @@ class Rules:
     """Whether the operator has installed the class, which is none of the release's."""
     outputs_of: Callable[[str], Sequence[str] | None] = lambda _: None
     """The types of such a class's outputs; None: not known."""
+    inputs_of: Callable[[str], Mapping[str, str]] = lambda _: {}
+    """The types of such a class's inputs, by name."""
 
     def count_outputs(self, class_type: str) -> int | None:
         """How many outputs a class has; None: not known."""
@@ -83,6 +86,12 @@ class Rules:
         types = self.outputs_of(class_type)
         return types is None or bool(_TEXT.search(types[slot]))
 
+    def takes_a_thing(self, class_type: str, name: str) -> bool:
+        """Whether that input is an image or the like, made by a node: a text in it would open no file."""
+        if class_type in reviewed():
+            return name in _load()["things"].get(class_type, ())
+        return self.inputs_of(class_type).get(name) in _THINGS
+
     def find_fault(self, class_type: str) -> str | None:
         """Why a node of this class may not run, with the setting that says so; None: it may."""
         if pattern := _find_match(class_type, self.deny):
@@ -108,7 +117,8 @@ def reviewed() -> Mapping[str, Mapping[str, str]]:
 @functools.cache
 def _load() -> dict[str, Any]:
     """`classes`: see `reviewed`; `outputs`: how many a class has, where it is not one; `texts`: which of them
-    are texts; `passes`: the classes that pass on what they get.
+    are texts; `things`: inputs that sound like files and are images or the like; `passes`: classes that pass on what
+    they get.
     """
     content: dict[str, Any] = json.loads((Path(__file__).parent / "classes.json").read_text(encoding="utf-8"))
     return content
@@ -131,7 +141,8 @@ def find_file_fault(node: Mapping[str, Any], name: str, nodes: Mapping[str, Any]
     if not is_file_like(name):
         return None
     value, is_name = node["inputs"][name], takes_file_name(node["class_type"], name)
-    if rules.may_bring_text(value, nodes) or (is_name and isinstance(value, list)):
+    is_open = not rules.takes_a_thing(node["class_type"], name)
+    if (is_open and rules.may_bring_text(value, nodes)) or (is_name and isinstance(value, list)):
         return "must be written in the node itself, as a file of ComfyUI's input folder: it comes from another node"
     faults = (leaves_folder(text) or "://" in text or _ANNOTATION.search(text) for text in _texts(value))
     if (is_name and not isinstance(value, str)) or any(faults):
