@@ -284,8 +284,10 @@ def test_one_that_kills_its_decoder_is_refused(decoder: Decoder, slow: bytes) ->
 
 def test_the_child_has_no_secrets_and_ends_with_its_parent(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from worker.input.decoder import Decoder; d = Decoder(); d.warm();"
-        "print(d._child._process.pid, flush=True); time.sleep(60)"
+        "import os, time; from worker.input.decoder import Decoder; d = Decoder(); d.warm()\n"
+        "pid = d._child._process.pid\n"
+        "if os.fork(): print(pid, flush=True)\n"  # the other keeps the line open, as the SDK's heartbeat does
+        "time.sleep(40); os._exit(0)"
     )
     environ = {**os.environ, "BUCKET_SECRET_ACCESS_KEY": "HIDDEN", "RUNPOD_AI_API_KEY": "HIDDEN"}
     with subprocess.Popen([sys.executable, "-c", script], env=environ, stdout=subprocess.PIPE, text=True) as parent:

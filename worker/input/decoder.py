@@ -7,6 +7,7 @@ message as two lengths, JSON and bytes.
 
 import contextlib
 import json
+import os
 import resource
 import socket
 import struct
@@ -26,6 +27,7 @@ from worker.input.pixels import Image, Unfit, letterbox, look
 SECONDS = 30.0
 """The most that one picture may take: 64 megapixels of PNG take some 3 s."""
 TICK = 0.1  # seconds at most until a cancel is seen
+PARENT_TICK = 5.0  # seconds at most until the child sees that its parent is gone
 _BASE_BYTES = 768_000_000  # of address space: Python, Pillow and its libraries have some 200 MB
 _BYTES_PER_PIXEL = 24  # decoded, turned, in RGBA and in RGB at once
 VIDEO_PIXELS = 64_000_000  # the memory for a finished video is that of a picture of so many
@@ -95,7 +97,15 @@ class _Child:
         self._line, other = socket.socketpair()
         with other:
             environ = {"PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "2"}
-            command = [sys.executable, "-W", "ignore", "-m", "worker.input.decoder", str(other.fileno())]
+            command = [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "worker.input.decoder",
+                str(other.fileno()),
+                str(os.getpid()),
+            ]
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this module
                 command, env=environ, cwd=_ROOT, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL
             )
@@ -185,15 +195,21 @@ def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
     return {"same": same, **shape}, b"" if same else image.data
 
 
-def _serve(line: socket.socket) -> None:
+def _serve(line: socket.socket, parent: int) -> None:
     """In the child: one picture after the other, until the parent is gone."""
+
+    def check_parent() -> None:  # what it has forked, as the SDK's heartbeat is, keeps the other end open
+        if os.getppid() != parent:
+            raise ConnectionResetError("the parent is gone")
+
+    line.settimeout(PARENT_TICK)
     with line, contextlib.suppress(OSError):
         while True:
-            request, data = _receive(line, lambda: None)
-            _send(line, *_answer(request, data), wait=lambda: None)
+            request, data = _receive(line, check_parent)
+            _send(line, *_answer(request, data), wait=check_parent)
 
 
 if __name__ == "__main__":
     import av  # noqa: F401 - the first clip is not to wait for it
 
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
