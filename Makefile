@@ -60,7 +60,7 @@ fuzz: $(VENV)/dev ## 10,000 requests, 2,000 workflows and 2,000 answers of Comfy
 bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold start, beside other ways: one table
 	@$(PY) -m bench
 
-mutants: $(VENV)/dev $(VENV)/mutants ## which small changes of worker/ no test notices (4 hours on 2 busy cores; ONLY= names modules: worker.graph.guard*)
+mutants: $(VENV)/dev $(VENV)/mutants ## which small changes of worker/ no test notices (in a container: one may remove any file; 4 hours on 2 busy cores; ONLY= names modules: worker.graph.guard*)
 	@$(VENV)/bin/mutmut run $(ONLY)
 	@$(VENV)/bin/mutmut results
 	@$(VENV)/bin/mutmut results --all true | awk -F. '!/not checked/ {made[$$2]++; left[$$2] += /: (survived|no tests)$$/} \

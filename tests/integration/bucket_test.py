@@ -350,16 +350,16 @@ class TestFolder:
     def test_it_holds_exactly_what_was_kept_last_and_nothing_of_a_try_that_was_killed(self, tmp_path: Path) -> None:
         folder = tmp_path / "outputs" / "job"
         (tmp_path / "outputs" / ".job.partial").mkdir(parents=True)
-        assert volume.keep(folder, self.ITEMS) == [folder / "a.mp4", folder / "b.png"]
-        assert volume.keep(folder, self.ITEMS[1:]) == [folder / "b.png"]
+        assert volume.keep(tmp_path / "outputs", "job", self.ITEMS) == [folder / "a.mp4", folder / "b.png"]
+        assert volume.keep(tmp_path / "outputs", "../job", self.ITEMS[1:]) == [folder / "b.png"]
         assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == {folder / "b.png": b"2"}
         assert list((tmp_path / "outputs").iterdir()) == [folder]
 
     @pytest.mark.parametrize(("name", "why"), [("a\0b", "ValueError"), ("no/folder", "No such file or directory")])
     def test_where_one_cannot_be_written_all_is_as_before(self, tmp_path: Path, name: str, why: str) -> None:
-        volume.keep(tmp_path / "job", self.ITEMS)
+        volume.keep(tmp_path, "job", self.ITEMS)
         with pytest.raises(OutputFailed, match=f"its files cannot be written: {why}"):
-            volume.keep(tmp_path / "job", [self.ITEMS[0], Item(name, b"3", "image/png")])
+            volume.keep(tmp_path, "job", [self.ITEMS[0], Item(name, b"3", "image/png")])
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.mp4", "b.png", "job"]
 
     def test_only_a_folder_that_is_there_is_writable(self, tmp_path: Path) -> None:

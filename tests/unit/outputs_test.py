@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import mimetypes
 import os
 from collections.abc import Callable
 from typing import Any
@@ -203,6 +204,12 @@ def test_files_of_unknown_kind_come_back_unchanged() -> None:
     assert told(reply, "type") == ["file", "file", "image"]
     assert told(reply, "mime_type")[0] == "application/octet-stream"
     assert [data(entry) for entry in reply["outputs"]] == [b"abc", b"def", b"no png"]
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.MP3", "a.opus", "a.wav", "a.mkv", "a.m4v"])
+def test_sounds_and_videos_are_known_where_the_machine_has_no_list(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimetypes, "guess_type", lambda _: (None, None))
+    assert OutputFile(name, b"").finished
 
 
 def test_names_are_plain_and_unique() -> None:

@@ -6,12 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# Fixed here: the machine's own list (mimetypes) knows neither webp nor mkv everywhere.
+# Fixed here: the machine's own list (mimetypes) is short where it has no /etc/mime.types, as in the image.
 MIME_TYPES = {
     ".mp4": "video/mp4",
     ".webm": "video/webm",
     ".mkv": "video/x-matroska",
     ".mov": "video/quicktime",
+    ".m4v": "video/mp4",
+    ".avi": "video/x-msvideo",
+    ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
+    ".opus": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".m4a": "audio/mp4",
+    ".wav": "audio/wav",
     ".png": "image/png",
     ".apng": "image/apng",
     ".jpg": "image/jpeg",

@@ -12,8 +12,12 @@ from worker.output.file import Item
 log = logging.getLogger(__name__)
 
 
-def keep(folder: Path, items: Sequence[Item]) -> list[Path]:
-    """Make `folder` hold exactly the items, all or none, and return their paths; raises OutputFailed."""
+def keep(parent: Path, name: str, items: Sequence[Item]) -> list[Path]:
+    """Make the folder `name` of `parent` hold exactly the items, all or none, and return their paths.
+
+    Whatever the name is, nothing outside `parent` is removed. Raises OutputFailed.
+    """
+    folder = parent / Path(name).name
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
