@@ -308,7 +308,12 @@ class TestAddresses:
 
 
 class TestDelivery:
-    ENVIRON: ClassVar = {"BUCKET_ACCESS_KEY_ID": "a", "BUCKET_SECRET_ACCESS_KEY": "b", "BUCKET_NAME": "clips"}
+    ENVIRON: ClassVar = {
+        "BUCKET_ACCESS_KEY_ID": "a",
+        "BUCKET_SECRET_ACCESS_KEY": "b",
+        "BUCKET_NAME": "clips",
+        "VOLUME_DIR": "/none",
+    }
     FILES: ClassVar = [OutputFile("a.png", b"no picture"), OutputFile("clip.mp4", CLIP)]
 
     def delivery(self, url: str, cancelled: threading.Event | None = None) -> Delivery:
@@ -332,6 +337,12 @@ class TestDelivery:
         with serving(Store("us-east-1", status=403)) as store, pytest.raises(JobCancelled):
             self.delivery(store.url, cancelled).send(self.FILES, {"warnings": []})
 
+    def test_a_cancel_ends_one_under_way(self) -> None:
+        cancelled = threading.Event()
+        threading.Timer(0.3, cancelled.set).start()
+        with trickling() as url, pytest.raises(JobCancelled):
+            self.delivery(url, cancelled).send(self.FILES, {"warnings": []})
+
     def test_whatever_goes_wrong_in_one_way_the_next_has_the_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> list[str]:
             raise IndexError
@@ -345,22 +356,31 @@ class TestDelivery:
 
 
 class TestFolder:
-    ITEMS = (Item("a.mp4", b"1", "video/mp4"), Item("b.png", b"2", "image/png"))
+    FILES: ClassVar = {"a.mp4": b"1", "b.png": b"2"}
 
     def test_it_holds_exactly_what_was_kept_last_and_nothing_of_a_try_that_was_killed(self, tmp_path: Path) -> None:
         folder = tmp_path / "outputs" / "job"
         (tmp_path / "outputs" / ".job.partial").mkdir(parents=True)
-        assert volume.keep(tmp_path / "outputs", "job", self.ITEMS) == [folder / "a.mp4", folder / "b.png"]
-        assert volume.keep(tmp_path / "outputs", "../job", self.ITEMS[1:]) == [folder / "b.png"]
+        assert volume.keep(tmp_path / "outputs", "job", self.FILES) == [folder / "a.mp4", folder / "b.png"]
+        assert volume.keep(tmp_path / "outputs", "../job", {"b.png": b"2"}) == [folder / "b.png"]
         assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == {folder / "b.png": b"2"}
         assert list((tmp_path / "outputs").iterdir()) == [folder]
 
     @pytest.mark.parametrize(("name", "why"), [("a\0b", "ValueError"), ("no/folder", "No such file or directory")])
     def test_where_one_cannot_be_written_all_is_as_before(self, tmp_path: Path, name: str, why: str) -> None:
-        volume.keep(tmp_path, "job", self.ITEMS)
+        volume.keep(tmp_path, "job", self.FILES)
         with pytest.raises(OutputFailed, match=f"its files cannot be written: {why}"):
-            volume.keep(tmp_path, "job", [self.ITEMS[0], Item(name, b"3", "image/png")])
+            volume.keep(tmp_path, "job", {"a.mp4": b"3", name: b"3"})
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.mp4", "b.png", "job"]
+        with pytest.raises(OutputFailed):
+            volume.keep(tmp_path / "job" / "a.mp4", "below", self.FILES)
+
+    @pytest.mark.parametrize("name", ["..", "../..", "a/..", "", "/", "."])
+    def test_a_name_that_is_none_is_a_folder_below_all_the_same(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "other").touch()
+        for path in volume.keep(tmp_path / "outputs", name, self.FILES):
+            assert path.resolve().parent.parent == tmp_path / "outputs"
+        assert (tmp_path / "other").exists()
 
     def test_only_a_folder_that_is_there_is_writable(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

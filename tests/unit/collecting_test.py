@@ -85,6 +85,18 @@ def test_a_finished_video_or_sound_is_sent_from_temp_where_none_is_saved(
     assert len(made.warnings) == 2 - len(sent)
 
 
+def test_previews_are_sent_where_there_is_nothing_else(tmp_path: Path) -> None:
+    previews = [saved("p.png", "9", "temp"), saved("in.png", "9", "input"), saved("q.png", "9", "temp")]
+    alone = collected(tmp_path, *previews)
+    assert [file.filename for file in alone.files] == ["p.png", "q.png"]
+    assert alone.warnings == ("node 9 (PreviewImage): in.png is a preview only, and not sent",)
+    for more in ({"texts": (Text("7", "one"),)}, {"lost": (saved("gone.png"),)}):
+        with_more = collected(tmp_path, saved("b.mp4", "9", "temp"), *previews, **more)
+        assert "p.png" not in [file.filename for file in with_more.files]
+    finished = collected(tmp_path, saved("b.mp4", "9", "temp"), *previews)
+    assert [file.filename for file in finished.files] == ["b.mp4"]
+
+
 def test_a_file_that_is_gone_is_told_and_the_rest_goes(tmp_path: Path) -> None:
     made = collected(tmp_path, saved("a.png"), lost=(saved("gone.png"),))
     assert [file.filename for file in made.files] == ["a.png"]
@@ -94,10 +106,13 @@ def test_a_file_that_is_gone_is_told_and_the_rest_goes(tmp_path: Path) -> None:
 def test_nothing_at_all_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(OutputFailed, match="SaveImage"):
         collected(tmp_path)
-    with pytest.raises(OutputFailed) as caught:
-        collected(tmp_path, lost=(saved("gone.png"), saved("too.png")))
-    assert caught.value.message.count("; ") >= 1
-    assert "SaveImage" not in caught.value.message
+    messages = []
+    for lost in ((saved("gone.png"),), (saved("too.png"),), (saved("gone.png"), saved("too.png"))):
+        with pytest.raises(OutputFailed) as caught:
+            collected(tmp_path, lost=lost)
+        messages.append(caught.value.message)
+    assert messages[2] == f"{messages[0]}; {messages[1]}"
+    assert "SaveImage" not in messages[2]
 
 
 def test_a_cancel_ends_it(tmp_path: Path) -> None:

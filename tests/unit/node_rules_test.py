@@ -217,6 +217,10 @@ class TestFiles:
             ("Load3D", None, 3, False),
             ("Load3D", None, 2, True),
             ("Load3D", None, -6, True),
+            ("Load3D", None, -3, False),
+            ("TheirChoice", ("IMAGE", "COMBO"), -1, True),
+            ("TheirChoice", ("IMAGE", "COMBO"), -2, False),
+            ("TheirChoice", ("IMAGE",), -2, True),
             ("ShowText|pysssss", ("STRING",), 0, True),
             ("TheirSwitch", ("*",), 0, True),
             ("TheirChoice", ("IMAGE", "COMBO"), 1, True),
@@ -233,7 +237,7 @@ class TestFiles:
         graph = {"0": {"class_type": class_type, "inputs": {}}}
         for number in range(passing):
             link = [str(number), 0 if number else slot]
-            graph[str(number + 1)] = {"class_type": "ComfySwitchNode", "inputs": {"on_true": link, "on_false": link}}
+            graph[str(number + 1)] = {"class_type": "ComfySwitchNode", "inputs": {"on_true": link, "switch": True}}
         link = [str(passing), 0 if passing else slot]
         graph["end"] = {"class_type": "SomebodysNode", "inputs": {"video_path": link}}
         assert refused(graph, Rules(allow="*", outputs_of={class_type: outputs}.get)) == brings

@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from tests.helpers import color_at, content, encode, told
+from worker import stills
 from worker.errors import OutputFailed
+from worker.output import reply as replies
+from worker.output.encoding import encode_all as encoding_all
+from worker.output.encoding import estimate
 from worker.output.file import OutputFile
 from worker.output.reply import Place, Terms, deliver, refer
+from worker.stills import Encoding
 
 ANSWER = {"status": "success", "prompt_id": "p", "seed": 7, "outputs": [], "timings": {"total": 1.5}, "warnings": ["w"]}
 ROOMY = 20_000_000
+PLAIN, JPEG = Encoding("PNG"), Encoding("JPEG", 60)
 
 
 def noise(side: int) -> Pillow.Image:
@@ -107,6 +113,21 @@ def test_frames_that_comfyui_saved_as_jpeg_are_lowered_further_where_they_do_not
     assert f"12 images are JPEG of quality {quality}" in reply["warnings"][-1]
 
 
+def test_the_size_in_each_lossy_encoding_is_estimated_by_four_stills_spread_over_the_clip() -> None:
+    ladder, picture, moving = (PLAIN, JPEG), encode(noise(64)), OutputFile("a.gif", bytes(1000))
+    shown, odd = OutputFile("a.png", picture), OutputFile("a.png", b"no picture")
+    assert estimate([moving, *[shown] * 8], ladder) == {}
+    jpeg = len(stills.encode(picture, [JPEG])[0])
+    assert estimate([moving, *[shown] * 9], ladder) == {JPEG: pytest.approx((1000 + 9 * jpeg) * 4 / 3)}
+    mixed = [odd if number % 3 else shown for number in range(12)]
+    total = 4 * len(picture) + 8 * len(odd.data)
+    share = jpeg / len(picture)
+    assert estimate([moving, *mixed], ladder) == {JPEG: pytest.approx((1000 + share * total) * 4 / 3)}
+    assert estimate([odd] * 9, ladder) == {JPEG: pytest.approx(90 * 4 / 3)}
+    flat = OutputFile("a.png", encode(Pillow.new("RGB", (1, 1))))
+    assert estimate([flat] * 9, ladder) == {JPEG: pytest.approx(9 * len(flat.data) * 4 / 3)}
+
+
 def test_webp_is_made_where_it_is_asked_for() -> None:
     entry = send(frames(1), frame_format="webp")["outputs"][0]
     assert (entry["filename"], entry["mime_type"], entry["quality"]) == ("frame_0001.webp", "image/webp", 90)
@@ -145,6 +166,28 @@ def test_the_highest_quality_that_fits_is_chosen() -> None:
     assert len(set(qualities)) == 4
 
 
+@pytest.mark.parametrize(("frame_format", "first"), [("jpeg", []), ("original", [Encoding()])])
+def test_no_pass_over_all_frames_is_made_for_an_encoding_that_cannot_fit(
+    frame_format: str, first: list[Encoding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[Encoding] = []
+
+    def encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) -> list[OutputFile]:
+        passes.append(encoding)
+        return encoding_all(files, encoding, fallback=fallback)
+
+    monkeypatch.setattr(replies, "encode_all", encode_all)
+    files = frames(12)
+    limit = size(send(encoding_all(files, JPEG), frame_format="original")) + 200
+    passes.clear()
+    assert {*told(send(files, frame_format=frame_format, limit=limit), "quality")} == {JPEG.quality}
+    assert passes == [*first, JPEG]
+    passes.clear()
+    with pytest.raises(OutputFailed):
+        send(files, frame_format=frame_format, limit=3000)
+    assert passes == [*first, Encoding("JPEG", 40)]
+
+
 def test_the_video_alone_is_sent_where_frames_fit_at_no_quality() -> None:
     reply = send([video(), *frames(12)], limit=3000)
     assert told(reply, "type") == ["video"]
@@ -158,10 +201,12 @@ def test_frames_are_sent_where_the_video_does_not_fit() -> None:
 
 
 def test_nothing_that_fits_is_an_error_with_sizes_and_a_way_out() -> None:
-    with pytest.raises(OutputFailed, match="fewer num_frames") as caught:
-        send([video(500_000), *frames(2)], limit=1000)
+    with pytest.raises(OutputFailed) as caught:
+        send([video(500_000), *frames(20)], limit=10_000)
+    for words in ("0.01 MB", "num_frames", "width and height", "call /runsync (20 MB)", "raise REPLY_LIMIT_MB where"):
+        assert words in caught.value.message
     assert caught.value.details["video_bytes"] == 500_000
-    assert caught.value.details["limit_bytes"] == 1000
+    assert caught.value.details["limit_bytes"] == 10_000
 
 
 def test_with_output_frames_the_video_stays_behind() -> None:
@@ -250,6 +295,16 @@ def test_quality_is_lowered_in_the_images_list_last() -> None:
     assert reply["images"][0]["filename"] == "frame_0001.jpg"
 
 
+def test_of_pictures_that_are_smallest_as_they_were_saved_no_loss_is_told() -> None:
+    files = [OutputFile("a.jpg", encode(noise(64), "JPEG", quality=20))]
+    as_saved = send(files, frame_format="original")
+    assert send(files, frame_format="png", limit=size(as_saved)) == as_saved
+    files += frames(1)
+    reply = send(files, frame_format="png", limit=size(send(files)) + 200)
+    assert told(reply, "quality") == [None, 95]
+    assert "1 images are JPEG of quality 95" in reply["warnings"][-1]
+
+
 def test_the_answer_given_is_not_changed() -> None:
     before = json.dumps(ANSWER)
     send([video(), *frames(2)], limit=3000)
@@ -284,9 +339,7 @@ def test_no_reply_is_larger_than_its_limit(files: list[OutputFile], limit: int, 
         assert len({name.lower() for name in told(reply, "filename")}) == len(reply["outputs"])
 
 
-def referred(
-    files: list[OutputFile], place: Callable[[str], Place], answer: dict[str, Any] | None = None, **changes: Any
-) -> dict[str, Any]:
+def referred(files: list[OutputFile], place: Callable[[str], Place], **changes: Any) -> dict[str, Any]:
     """The answer where every file is stored elsewhere, at what `place` makes of its name."""
     options = {"output": "both", "frame_format": "original", "limit": ROOMY, "images_list": False, **changes}
     stored: list[str] = []
@@ -295,7 +348,7 @@ def referred(
         stored.extend(file.filename for file in sent)
         return [place(file.filename) for file in sent]
 
-    reply = refer(files, {"seed": 7, "warnings": ["w"]} if answer is None else answer, Terms(**options), store)
+    reply = refer(files, {"seed": 7, "warnings": ["w"]}, Terms(**options), store)
     assert stored == [entry["filename"] for entry in reply["outputs"] if entry["encoding"] != "text"]
     return reply
 
@@ -373,9 +426,7 @@ def test_a_workflows_images_are_listed_in_worker_comfyuis_shape(
 
 
 def test_without_a_video_there_is_no_url_of_one() -> None:
-    reply = referred([STILL], at_url, answer={})
-    assert reply.keys() == {"outputs", "warnings"}
-    assert reply["warnings"] == []
+    assert referred([STILL], at_url).keys() == {"seed", "outputs", "warnings"}
     assert referred([NOTE], at_url)["outputs"][0]["encoding"] == "text"
 
 
@@ -385,6 +436,11 @@ def test_stored_frames_have_the_first_encoding_of_their_format_and_losses_are_to
     alone = referred([CLIP], at_url, output="frames")
     assert len(alone["warnings"]) == 2
     assert "video" in alone["warnings"][1]
+
+
+def test_a_store_that_loses_a_file_is_a_failure() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        refer([STILL, CLIP], {"warnings": []}, Terms("both", "original", ROOMY, images_list=False), lambda _: [])
 
 
 def test_places_that_do_not_fit_or_nothing_to_store_are_an_error_with_sizes() -> None:

@@ -5,6 +5,8 @@ import io
 import os
 import signal
 import struct
+import threading
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.errors import OutputFailed
+from worker.errors import JobCancelled, OutputFailed
 from worker.input import media
 from worker.input.decoder import SHARED
 from worker.input.pixels import Unfit
@@ -48,9 +50,10 @@ def film(count: int = 9, fps: float = 24, draw: Any = gradient, name: str = "cli
     options = {"movflags": "use_metadata_tags"} | movflags
     with av.open(target, "w", format="mp4" if codec == "libx264" else "webm", options=options) as output:
         output.metadata["prompt"] = '{"1": "graph"}'
-        stream = output.add_stream(codec, rate=Fraction(round(fps * 1000), 1000))
+        stream = output.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
+        output.start_encoding()
         for number in range(count):
             output.mux(stream.encode(av.VideoFrame.from_image(draw(number))))
         output.mux(stream.encode())
@@ -83,6 +86,12 @@ def test_a_clip_cut_short_says_how_many_frames_are_whole() -> None:
         media.inspect(put_index_first(film(9))[:-40], "mp4")
 
 
+def test_a_clip_without_frames_is_told_as_that() -> None:
+    with pytest.raises(Unfit, match="has no frames") as caught:
+        inspect_here(film(0, movflags="empty_moov"))
+    assert caught.value.kind == "broken"
+
+
 def test_a_video_is_read_as_what_its_suffix_says_and_as_nothing_else() -> None:
     with pytest.raises(OutputFailed, match=r"clip\.mp4 cannot be decoded"):
         inspect(OutputFile("clip.mp4", film(name="clip.webm").data))
@@ -107,7 +116,7 @@ def test_other_frames_and_another_rate_are_told_and_are_the_answers() -> None:
 def test_a_black_video_is_told_with_what_to_change(draw: Any, count: int) -> None:
     (warning,) = check([film(count, draw=draw)], expected(count)).warnings
     assert "is black" in warning
-    assert "--use-sage-attention" in warning
+    assert "COMFYUI_ARGS has --use-sage-attention" in warning
 
 
 @pytest.mark.parametrize(("draw", "count"), [(gradient, 1), (fading_in, 9), (only_the_first, 1)])
@@ -130,6 +139,37 @@ def test_a_video_that_kills_its_decoder_is_sent_unchecked() -> None:
     assert (checked.files, checked.facts) == ((clip,), {})
     assert "is not checked" in checked.warnings[0]
     assert check([clip], expected(9)).warnings == ()
+
+
+@pytest.mark.parametrize(("kind", "is_sent"), [("slow", True), ("dead", True), ("broken", False)])
+def test_a_video_whose_decoder_ended_is_sent_unchecked(
+    kind: str, is_sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unfit(kind, "why")
+
+    monkeypatch.setattr(SHARED, "inspect", fail)
+    clip, sound = OutputFile("clip.mp4", b"x"), OutputFile("b.flac", b"y")
+    checked = check([clip, sound], expected(9))
+    assert checked.files == ((clip, sound) if is_sent else (sound,))
+    assert "clip.mp4" in checked.warnings[0]
+
+
+def test_a_check_can_be_given_up() -> None:
+    def give_up() -> None:
+        raise JobCancelled("no more")
+
+    SHARED._lock.acquire()
+    threading.Timer(1, SHARED._lock.release).start()
+    with pytest.raises(JobCancelled):
+        check([film()], expected(9), give_up)
+
+
+def test_a_sound_video_of_a_callers_graph_is_not_described() -> None:
+    file = film()
+    checked = check([file], None)
+    assert (checked.facts, checked.warnings) == ({}, ())
+    assert checked.files == (replace(file, data=put_index_first(file)),)
 
 
 def test_a_broken_video_is_left_out_where_frames_can_be_sent() -> None:
@@ -170,6 +210,8 @@ def test_a_fragmented_file_is_left_alone() -> None:
     file = film(25, movflags="frag_keyframe+empty_moov")
     assert b"moof" in file.data
     assert put_index_first(file) == file.data
+    data = box(b"moof", b"") + box(b"mdat", b"AAAA") + box(b"moov", b"")
+    assert put_index_first(OutputFile("a.mp4", data)) == data
 
 
 def box(kind: bytes, content: bytes) -> bytes:
@@ -182,16 +224,22 @@ def nested(*kinds: bytes, content: bytes) -> bytes:
     return content
 
 
+def large(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
+
+
 def test_places_of_64_bits_and_two_media_boxes_are_followed() -> None:
     def build(first: int, second: int) -> tuple[bytes, bytes, bytes]:
-        media = box(b"free", b"") + box(b"mdat", b"AAAA") + struct.pack(">I4sQ", 1, b"mdat", 20) + b"BBBB"
+        media = box(b"free", b"") + box(b"mdat", b"AAAA") + large(b"mdat", b"BBBB")
         table = box(b"co64", struct.pack(">IIQQ", 0, 2, first, second))
-        return box(b"ftyp", b"isom"), media, nested(b"moov", b"trak", b"mdia", b"minf", b"stbl", content=table)
+        track = large(b"trak", nested(b"mdia", b"minf", b"stbl", content=table))
+        return box(b"ftyp", b"isom"), media, box(b"moov", track)
 
+    rest = struct.pack(">I4s", 0, b"free") + b"end"  # a length of 0: to the end of the file
     head, media, index = build(0, 0)
     places = [(head + media).index(letters) for letters in (b"AAAA", b"BBBB")]
     head, media, index = build(*places)
-    moved = put_index_first(OutputFile("a.mp4", head + media + index + box(b"free", b"end")))
+    moved = put_index_first(OutputFile("a.mp4", head + media + index + rest))
     first, second = struct.unpack(">QQ", moved[moved.index(b"co64") + 12 :][:16])
     assert (moved[first : first + 4], moved[second : second + 4]) == (b"AAAA", b"BBBB")
     assert moved.index(b"moov") < moved.index(b"mdat")
@@ -231,7 +279,7 @@ def test_a_clip_that_shows_nothing_where_it_is_looked_at_is_black(count: int, sh
 
 @pytest.mark.parametrize(
     ("fps", "asked", "told", "warned"),
-    [(24, 24.0, 24.0, False), (24, 24.009, 24.009, False), (24, 24.02, 24.0, True), (23.976, 30.0, 23.976, True)],
+    [(24, 24.0, 24.0, False), (24, 24.009, 24.009, False), (24, 24.02, 24.0, True), (24000 / 1001, 30.0, 23.976, True)],
 )
 def test_a_rate_near_the_one_asked_for_is_that_one(fps: float, asked: float, told: float, warned: bool) -> None:
     checked = check([film(3, fps=fps)], Expected(3, asked, stills=False))

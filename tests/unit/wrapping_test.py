@@ -83,6 +83,7 @@ def test_a_prompt_that_is_no_graph_stays_text(job_input: dict[str, str]) -> None
         FILE,
         json.dumps([FILE]),
         {"a.png": "aW1h"},
+        *({"name": "a.png", key: "aW1h"} for key in ("data", "url", "file")),
         [{"filename": "a.png", "image": "aW1h"}],
         *(
             [{"name": "a.png", key: "aW1h"}]

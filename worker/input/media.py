@@ -109,7 +109,7 @@ def _count(container: Any, stream: Any) -> int:
     if whole < told:
         raise Unfit("broken", f"{whole} of {told} frames are whole")
     if not packets:
-        raise Unfit("empty")
+        raise Unfit("broken", "it has no frames")
     return len(packets)
 
 

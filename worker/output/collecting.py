@@ -8,7 +8,7 @@ from worker.comfyui import ComfyUI, Limits, Outputs, SavedFile, Scope
 from worker.errors import JobCancelled, OutputFailed, WorkerError
 from worker.graph import Graph
 from worker.input.faults import cut
-from worker.output.file import OutputFile
+from worker.output.file import OutputFile, find_main_type
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def collect(made: Outputs, graph: Graph, comfyui: ComfyUI, scope: Scope, ends: L
         else:
             files.append(OutputFile(name.name, data, file.animated, quality, file.node_id))
     files += [
-        OutputFile(f"text_{number}.txt", text.text.encode("utf-8", "replace"), node_id=text.node_id, shown=True)
+        OutputFile(f"text_{number}.txt", text.text.encode(errors="replace"), node_id=text.node_id, shown=True)
         for number, text in enumerate(made.texts, 1)
     ]
     left_out = (*lost, *_tell_left_out(previews, made, graph))
@@ -61,13 +61,9 @@ def collect(made: Outputs, graph: Graph, comfyui: ComfyUI, scope: Scope, ends: L
 def _choose(made: Outputs) -> tuple[list[SavedFile], list[SavedFile]]:
     """The files to send, and those that are previews only: in `temp`, and no video or sound that is there alone."""
     kept = [file for file in made.files if file.folder == "output"]
-    kinds = {OutputFile(file.filename, b"").mime_type.partition("/")[0] for file in kept}
     others = [file for file in made.files if file.folder != "output"]
-    finished = [
-        file
-        for file in others
-        if (look := OutputFile(file.filename, b"")).finished and look.mime_type.partition("/")[0] not in kinds
-    ]
+    missing = {"video", "audio"} - {find_main_type(file.filename) for file in kept}
+    finished = [file for file in others if find_main_type(file.filename) in missing]
     if not (kept or finished or made.texts):
         finished = [file for file in others if file.folder == "temp"]
     return [*kept, *finished], [file for file in others if file not in finished]

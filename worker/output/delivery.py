@@ -103,8 +103,7 @@ class Delivery:
 
     def _keep(self, files: Sequence[OutputFile]) -> list[Place]:
         root = self._settings.volume
-        items = [Item(file.filename, file.data, file.mime_type) for file in files]
-        paths = volume.keep(root / _FOLDER, self.name, items)
+        paths = volume.keep(root / _FOLDER, self.name, {file.filename: file.data for file in files})
         return [Place(path=str(path), s3=self._s3(path.relative_to(root).as_posix())) for path in paths]
 
     def _s3(self, key: str) -> dict[str, str] | None:

@@ -21,13 +21,13 @@ def estimate(files: list[OutputFile], ladder: Sequence[Encoding]) -> dict[Encodi
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         encoded = list(pool.map(lambda file: encode(file.data, lossy) or [file.data] * len(lossy), sample))
     saved, fixed = total_size(sample) or 1, total_size(files) - total_size(stills)
-    shares = [min(1, sum(map(len, column)) / saved) for column in zip(*encoded, strict=True)]
     return {
-        encoding: (fixed + share * total_size(stills)) * 4 / 3 for encoding, share in zip(lossy, shares, strict=True)
+        encoding: (fixed + min(1, sum(map(len, column)) / saved) * total_size(stills)) * 4 / 3
+        for encoding, *column in zip(lossy, *encoded, strict=True)
     }
 
 
-def encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool) -> list[OutputFile]:
+def encode_all(files: list[OutputFile], encoding: Encoding, *, fallback: bool = False) -> list[OutputFile]:
     """Each file in that encoding, on all cores: Pillow lets go of the interpreter, and each picture stays in a thread.
 
     Every pass decodes anew: 129 decoded frames of 720p would take 357 MB.

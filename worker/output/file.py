@@ -3,7 +3,7 @@
 import mimetypes
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 # Fixed here: the machine's own list (mimetypes) is short where it has no /etc/mime.types, as in the image.
@@ -30,6 +30,22 @@ MIME_TYPES = {
 _MOVING_SUFFIXES = (".gif", ".apng")
 
 
+def find_suffix(filename: str) -> str:
+    """The suffix in lower case, with its dot."""
+    return PurePosixPath(filename).suffix.lower()
+
+
+def find_mime_type(filename: str) -> str:
+    """The media type that the suffix stands for."""
+    suffix = find_suffix(filename)
+    return MIME_TYPES.get(suffix) or mimetypes.guess_type(f"file{suffix}")[0] or "application/octet-stream"
+
+
+def find_main_type(filename: str) -> str:
+    """The first half of its media type: "video", "audio", "image" ..."""
+    return find_mime_type(filename).split("/")[0]
+
+
 @dataclass(frozen=True)
 class OutputFile:
     """One file that ComfyUI saved, or one made from it."""
@@ -48,15 +64,14 @@ class OutputFile:
     @property
     def mime_type(self) -> str:
         """The media type that the suffix stands for."""
-        guessed = mimetypes.guess_type(f"file{self.suffix}")[0] or "application/octet-stream"
-        return MIME_TYPES.get(self.suffix, guessed)
+        return find_mime_type(self.filename)
 
     @property
     def kind(self) -> str:
         """The `type` of its entry: "video", "image", "text", or "file" (sound, latents, saved texts)."""
         if self.shown:
             return "text"
-        main = self.mime_type.partition("/")[0]
+        main = find_main_type(self.filename)
         return main if main in ("video", "image") else "file"
 
     @property
@@ -65,14 +80,9 @@ class OutputFile:
         return self.kind == "image" and not self.animated and self.suffix not in _MOVING_SUFFIXES
 
     @property
-    def finished(self) -> bool:
-        """Whether it is no mere preview wherever it lies: nobody previews a still as a video or as sound."""
-        return self.mime_type.partition("/")[0] in ("video", "audio")
-
-    @property
     def suffix(self) -> str:
         """The suffix in lower case, with its dot."""
-        return PurePosixPath(self.filename).suffix.lower()
+        return find_suffix(self.filename)
 
 
 @dataclass(frozen=True)
@@ -84,14 +94,14 @@ class Item:
     mime_type: str
 
 
-def name_uniquely(filenames: Iterable[str]) -> list[str]:
-    """Plain file names, each once, whatever the file system: two savers may write the same name to two folders."""
-    names: dict[str, str] = {}
-    for filename in filenames:
-        base = re.split(r"[/\\]", filename)[-1]
+def name_uniquely(files: Iterable[OutputFile]) -> list[OutputFile]:
+    """The files under plain names, each once, whatever the file system: two savers may write the same one."""
+    named: dict[str, OutputFile] = {}
+    for file in files:
+        base = re.split(r"[/\\]", file.filename)[-1]
         path = PurePosixPath(re.sub(r"[^\w.() -]", "_", base).strip(". ") or "output")
         name, number = path.name, 2
-        while name.lower() in names:
+        while name.lower() in named:
             name, number = f"{path.stem}_{number}{path.suffix}", number + 1
-        names[name.lower()] = name
-    return list(names.values())
+        named[name.lower()] = replace(file, filename=name)
+    return list(named.values())

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from worker.config import MB
@@ -37,7 +37,7 @@ class Terms:
 
 
 def deliver(files: Sequence[OutputFile], answer: dict[str, Any], terms: Terms) -> dict[str, Any]:
-    """Complete `answer` with `outputs` (videos first) so that the reply fits its terms.
+    """Complete `answer`, which has `warnings`, with `outputs` (videos first) so that the reply fits its terms.
 
     Files that have the format already keep their bytes. Each is in the reply once: the clip's video as a data URI in
     `video_url`, a workflow's images in `images` under their filename; their entries of `outputs` say so under
@@ -82,17 +82,16 @@ def refer(
     `store` gets them with names of their own and raises OutputFailed, as this does where the places do not fit.
     """
     ordered = sorted(files, key=lambda file: file.kind != "video")
-    chosen, loss = next(_choose(ordered, terms.output), (None, ""))
-    if chosen is None:
+    choices = list(_choose(ordered, terms.output))
+    if not choices:
         raise _nothing_fits(ordered, terms)
-    encoded = encode_all(chosen, terms.ladder[0], fallback=False)
-    names = name_uniquely(file.filename for file in encoded)
-    sent = [replace(file, filename=name) for file, name in zip(encoded, names, strict=True)]
+    chosen, loss = choices[0]
+    sent = name_uniquely(encode_all(chosen, terms.ladder[0]))
     stored = [file for file in sent if not file.shown]
     placed = list(zip(stored, store(stored), strict=True))
     texts = [_describe(file) | _show(file) for file in sent if file.shown]
     reply = {**answer, "outputs": [*(_describe(file) | place.entry() for file, place in placed), *texts]}
-    reply["warnings"] = [*answer.get("warnings", ()), *([loss] if loss else [])]
+    reply["warnings"] = [*answer["warnings"], *([loss] if loss else [])]
     if terms.images_list:
         pictures = [(file.filename, place) for file, place in placed if file.kind == "image"]
         reply["images"] = [{"filename": filename, **place.image()} for filename, place in pictures]
@@ -105,7 +104,7 @@ def refer(
 
 def _show(file: OutputFile) -> dict[str, str]:
     """A text stands in the reply itself, wherever files go."""
-    return {"encoding": "text", "data": file.data.decode("utf-8", "replace")}
+    return {"encoding": "text", "data": file.data.decode(errors="replace")}
 
 
 def _describe(file: OutputFile) -> dict[str, Any]:
@@ -161,18 +160,18 @@ class _Draft:
     """A reply without its data: measured first, and completed only if it fits."""
 
     def __init__(self, answer: dict[str, Any], files: list[OutputFile], told: list[str], *, images_list: bool) -> None:
-        self._reply = {**answer, "outputs": [], "warnings": [*answer.get("warnings", ()), *told]}
+        self._reply = {**answer, "outputs": [], "warnings": [*answer["warnings"], *told]}
         if images_list:
             self._reply["images"] = []
         self._slots: list[tuple[bytes, dict[str, Any], str]] = []
-        for file, filename in zip(files, name_uniquely(file.filename for file in files), strict=True):
-            entry = _describe(replace(file, filename=filename))
+        for file in name_uniquely(files):
+            entry = _describe(file)
             self._reply["outputs"].append(entry)
             if file.shown:
                 entry |= _show(file)
             elif images_list and file.kind == "image":
                 entry["encoding"] = "images"
-                self._reply["images"].append({"filename": filename, "type": "base64", "data": ""})
+                self._reply["images"].append({"filename": file.filename, "type": "base64", "data": ""})
                 self._slots.append((file.data, self._reply["images"][-1], "data"))
             elif file.kind == "video" and not images_list and "video_url" not in self._reply:
                 entry["encoding"] = "video_url"
@@ -199,7 +198,7 @@ def _size(reply: dict[str, Any]) -> int:
 
 
 def _tell_quality(saved: list[OutputFile], sent: list[OutputFile], limit: int) -> str:
-    lowered = [file for before, file in zip(saved, sent, strict=True) if file is not before]
+    lowered = [file for file in sent if file not in saved]
     if not lowered:
         return ""
     quality = lowered[0].quality
@@ -213,9 +212,8 @@ def _nothing_fits(files: list[OutputFile], terms: Terms) -> OutputFailed:
     return OutputFailed(
         f"the reply may have {_mb(terms.limit)}, and base64 adds a third: {len(videos)} videos have "
         f"{_mb(total_size(videos))}, {len(images)} images {_mb(total_size(images))} as saved. Ask for fewer num_frames "
-        "or a smaller width and "
-        "height, call /runsync (20 MB) instead of /run (10 MB), use a bucket, or raise REPLY_LIMIT_MB where no "
-        "platform limits the reply",
+        "or a smaller width and height, call /runsync (20 MB) instead of /run (10 MB), use a bucket, or raise "
+        "REPLY_LIMIT_MB where no platform limits the reply",
         limit_bytes=terms.limit,
         video_bytes=total_size(videos),
         image_bytes=total_size(images),

@@ -1,6 +1,7 @@
 """The finished video before it is sent: what it shows, whether that was asked for, and its index moved to the front."""
 
 import logging
+import math
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +68,7 @@ def check(files: Sequence[OutputFile], expected: Expected | None, wait: Callable
         if video:
             warnings += _differences(video, file.filename, expected)
             facts = facts or (_facts(video, expected) if expected else {})
-        fit.append(replace(file, data=put_index_first(file)) if video else file)
+        fit.append(replace(file, data=put_index_first(file)))
     stills = sum(file.kind == "image" for file in files)
     if expected and expected.stills and stills != expected.num_frames:
         facts["num_frames"] = stills
@@ -86,20 +87,23 @@ def inspect(file: OutputFile, wait: Callable[[], None] = lambda: None) -> Video:
         log.warning("%s, %d bytes: %s %s", file.filename, len(file.data), fault.kind, fault)
         if fault.kind in {"slow", "dead"}:
             raise Unchecked(f"the video {file.filename} is not checked: its decoder took too long, or died") from fault
-        why = "has no frames" if fault.kind == "empty" else f"cannot be decoded: {fault}"
-        raise OutputFailed(f"the video {file.filename} {why}") from fault
+        raise OutputFailed(f"the video {file.filename} cannot be decoded: {fault}") from fault
 
 
 def _facts(video: Video, expected: Expected) -> dict[str, Any]:
     """The video's facts; its rate as it was asked for where it is that."""
-    rate = expected.fps if abs(video.fps - expected.fps) <= _FPS_TOLERANCE else round(video.fps, 3)
+    rate = expected.fps if _has_rate(video, expected) else round(video.fps, 3)
     return {"width": video.width, "height": video.height, "num_frames": video.frames, "fps": rate}
+
+
+def _has_rate(video: Video, expected: Expected) -> bool:
+    return math.isclose(video.fps, expected.fps, abs_tol=_FPS_TOLERANCE)
 
 
 def _differences(video: Video, name: str, expected: Expected | None) -> Iterator[str]:
     if expected and video.frames != expected.num_frames:
         yield f"the video {name} has {video.frames} frames instead of {expected.num_frames}"
-    if expected and abs(video.fps - expected.fps) > _FPS_TOLERANCE:
+    if expected and not _has_rate(video, expected):
         yield f"the video {name} has {video.fps:g} frames per second instead of {expected.fps:g}"
     if video.black:
         yield (

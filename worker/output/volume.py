@@ -3,26 +3,25 @@
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from worker.errors import OutputFailed
-from worker.output.file import Item
 
 log = logging.getLogger(__name__)
 
 
-def keep(parent: Path, name: str, items: Sequence[Item]) -> list[Path]:
-    """Make the folder `name` of `parent` hold exactly the items, all or none, and return their paths.
+def keep(parent: Path, name: str, files: Mapping[str, bytes]) -> list[Path]:
+    """Make the folder `name` of `parent` hold exactly the files, all or none, and return their paths.
 
     Whatever the name is, nothing outside `parent` is removed. Raises OutputFailed.
     """
-    folder = parent / Path(name).name
+    folder = parent / (os.path.basename(os.path.normpath(f"/{name}")) or "job")  # noqa: PTH119 - Path keeps ..
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        for item in items:
-            (partial / item.key).write_bytes(item.data)
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except (OSError, ValueError) as error:  # ValueError: a name that no disk takes
@@ -30,7 +29,7 @@ def keep(parent: Path, name: str, items: Sequence[Item]) -> list[Path]:
         log.warning("cannot write to %s: %s", folder, error)
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise OutputFailed(f"its files cannot be written: {reason}") from error
-    return [folder / item.key for item in items]
+    return [folder / name for name in files]
 
 
 def is_writable(folder: Path) -> bool:
