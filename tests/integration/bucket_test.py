@@ -514,6 +514,7 @@ class TestTheJobsOwnEndpoint:
         ("endpoint", "host", "port"),
         [
             ("https://two.example/x/", "two.example", 443),
+            ("https://two.example/X", "two.example", 443),
             ("HTTPS://two.example", "two.example", 443),
             ("http://two.example", "two.example", 80),
             ("https://two.example:9000/", "two.example", 9000),

@@ -4,6 +4,7 @@ import base64
 import functools
 import io
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -172,6 +174,19 @@ def test_one_child_does_all_that_is_sound(decoder: Decoder) -> None:
     assert caught.value.kind == "unknown"
     check_it_goes_on(decoder)
     assert pid_of(decoder) == first
+
+
+@pytest.mark.parametrize(
+    ("hard", "soft"), [(resource.RLIM_INFINITY, 792_000_006), (10**12, 792_000_006), (5_000_000, 5_000_000)]
+)
+def test_the_memory_it_may_take_grows_with_the_pixels_and_bytes_of_the_file(
+    hard: int, soft: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    limits = {"getrlimit": {resource.RLIMIT_AS: (1, hard)}.get, "setrlimit": lambda *limit: told.append(limit)}
+    monkeypatch.setattr(decoders, "resource", SimpleNamespace(**{**vars(resource), **limits}))
+    decoders._answer({"max_pixels": 1_000_000, "as_sent": True}, b"GIF")
+    assert told == [(resource.RLIMIT_AS, (soft, hard))]
 
 
 def test_a_warm_child_is_the_one_that_decodes(decoder: Decoder) -> None:

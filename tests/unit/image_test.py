@@ -28,7 +28,10 @@ from PIL.PngImagePlugin import PngInfo
 from tests.helpers import color_at, encode
 from worker.config import read as load_settings
 from worker.errors import ImageRejected, JobCancelled
+from worker.input.decoder import SHARED
 from worker.input.image import Image, letterbox, load
+from worker.input.pixels import Unfit
+from worker.input.source import _heal
 
 pillow_heif.register_heif_opener()  # the worker's decoder does so in its own process
 SETTINGS = load_settings({})
@@ -131,6 +134,13 @@ def test_other_formats_become_a_png_of_the_same_pixels(kind: str) -> None:
     assert pixels(image).tobytes() == Pillow.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
+def test_a_phones_jpeg_with_a_preview_inside_keeps_its_bytes() -> None:
+    data = encode(PHOTO, "MPO", save_all=True, append_images=[PHOTO])
+    assert read(data) == Image(data, ".jpg", 48, 64)
+    tight = SETTINGS.model_copy(update={"max_image_pixels": 48 * 64})
+    assert read(data, settings=tight, as_sent=True) == Image(data, ".jpg", 48, 64)
+
+
 def test_a_cmyk_jpeg_becomes_rgb() -> None:
     image = read(encode(Pillow.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
     red, green, blue = color_at(pixels(image), 4, 4)
@@ -220,14 +230,17 @@ def test_a_png_with_one_wrong_byte_is_refused() -> None:
 
 def test_too_many_bytes_are_refused_before_they_are_decoded() -> None:
     small = SETTINGS.model_copy(update={"max_image_bytes": len(PNG) - 1})
-    assert "MAX_IMAGE_MB" in refusal(PNG, settings=small)
-    assert "MAX_IMAGE_MB" in refusal("!" * 2 * len(PNG), settings=small)
+    assert f"has {len(PNG)} bytes" in refusal(PNG, settings=small)
+    limit = f"at most {len(PNG) - 1} are accepted (MAX_IMAGE_MB {(len(PNG) - 1) / 1e6:g})"
+    assert limit in refusal("!" * 2 * len(PNG), settings=small)
     assert read(PNG, settings=SETTINGS.model_copy(update={"max_image_bytes": len(PNG)})).data == PNG
 
 
 def test_too_many_pixels_are_refused_from_the_header() -> None:
     small = SETTINGS.model_copy(update={"max_image_pixels": 48 * 64 - 1})
-    assert "is 48x64 pixels" in refusal(PNG, settings=small)
+    message = refusal(PNG, settings=small)
+    assert "is 48x64 pixels" in message
+    assert "at most 0.003071 megapixels" in message
     header_only = encode(Pillow.new("1", (9000, 9000)))[:60]
     assert "MAX_IMAGE_MEGAPIXELS" in refusal(header_only)
     bomb = bytearray(PNG)
@@ -393,7 +406,7 @@ def test_a_download_over_the_limit_is_refused_declared_or_not(site: str) -> None
     small = SETTINGS.model_copy(update={"max_image_bytes": 400})
     assert f"has {len(PNG)} bytes" in refusal(f"{site}/photo.png", settings=small)
     tracemalloc.start()
-    assert "at most 400" in refusal(f"{site}/endless", settings=small)
+    assert "has 401 bytes or more; at most 400" in refusal(f"{site}/endless", settings=small)
     assert tracemalloc.get_traced_memory()[1] < 30_000_000  # of 300 MB
     tracemalloc.stop()
     whole = SETTINGS.model_copy(update={"max_image_bytes": len(PNG)})
@@ -481,6 +494,8 @@ LINES = textwrap.wrap(TEXT, 76)
         f'"{TEXT}"',
         f"'{TEXT}'",
         f"b'{TEXT}'",
+        f'b"{TEXT}"',
+        f"`{TEXT}`",
         f"base64,{TEXT}",
         f"image/png;base64,{TEXT}",
         f"data:base64,{TEXT}",
@@ -505,10 +520,53 @@ LINES = textwrap.wrap(TEXT, 76)
         f"data:image/png;base64,{quote(TEXT, safe='')}",
         f"data:text/plain;base64,{TEXT}",
     ],
-    ids=range(27),
+    ids=range(29),
 )
 def test_base64_that_was_damaged_on_its_way_is_healed(text: str) -> None:
     assert read(text).data == PNG
+
+
+@pytest.mark.parametrize(
+    ("text", "healed"),
+    [
+        (f"{'A' * 16} {'B' * 16}", "A" * 16 + "B" * 16),
+        (f"{'A' * 16} {'B' * 16} B", "A" * 16 + "B" * 17),
+        (f"{'A' * 16} {'B' * 17}", f"{'A' * 16}+{'B' * 17}"),
+        (f"{'A' * 15} {'B' * 15}", f"{'A' * 15}+{'B' * 15}"),
+        (f"{'A' * 16} {'B' * 17} {'C' * 9}", f"{'A' * 16}+{'B' * 17}+{'C' * 9}"),
+        ("A\tB\r\nC", "ABC"),
+        ("A\\nB\\rC\\/", "ABC/"),
+        ("A-_%2B==", "A+/+"),
+    ],
+)
+def test_spaces_are_plus_signs_or_between_lines_of_one_length(text: str, healed: str) -> None:
+    assert _heal(text) == healed
+
+
+@pytest.mark.parametrize("text", [f"{TEXT.rstrip('=')}!", "AAAA!", "AAA!", "A", "AA\0A", "\u00e9AAA"])
+def test_text_with_a_letter_too_many_is_no_base64(text: str) -> None:
+    assert "neither base64" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        ("size", "is so large", "image is so large"),
+        ("pixels", "", "has too many pixels; at most 0.003 megapixels are accepted (MAX_IMAGE_MEGAPIXELS)"),
+        ("pixels", "is 9x9 pixels", "is 9x9 pixels; at most 0.003 megapixels"),
+        ("slow", "", "longer than 30 s to decode"),
+        ("dead", "", "memory it may take; at most 0.003 megapixels"),
+        ("broken", "OSError", f"damaged ({len(PNG)} bytes)"),
+    ],
+)
+def test_what_the_decoder_says_is_told_with_what_is_allowed(
+    kind: str, text: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Image:
+        raise Unfit(kind, text)
+
+    monkeypatch.setattr(SHARED, "ask", fail)
+    assert words in refusal(PNG, settings=SETTINGS.model_copy(update={"max_image_pixels": 3000}))
 
 
 @pytest.mark.parametrize(
@@ -560,9 +618,11 @@ def test_a_profile_of_other_colors_than_srgb_is_applied_as_a_viewer_does() -> No
     red = Pillow.new("RGB", (8, 8), (200, 30, 30))
     image = read(encode(red, icc_profile=profile_of_other_colors()))
     assert color_at(pixels(image), 4, 4)[1] > 150
-    for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no profile"):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, b"no profile"):
         same = encode(red, icc_profile=profile)
         assert read(same).data == same
+    assert "icc_profile" not in pixels(read(encode(red, "TIFF", icc_profile=srgb))).info
 
 
 def display_p3() -> bytes:

@@ -36,6 +36,8 @@ def test_a_name_may_lack_its_folder_and_suffix_and_have_backslashes(name: str, f
         ("film", LISTED, r"this endpoint has no LoRA 'film'; it has film/grain.safetensors, "),
         ("film", [], r"this endpoint has no LoRA 'film', nor any other: the operator adds them in models/loras"),
         ("film", [f"{n}.pt" for n in range(50)], r"19.pt and 30 more$"),
+        ("film", [f"{n}.pt" for n in range(20)], r"19.pt$"),
+        ("film", [f"{n}/film.pt" for n in range(50)], r" or 19/film.pt: send"),
     ],
 )
 def test_a_name_that_means_no_file_or_several_lists_what_there_is(name: str, listed: list[str], fault: str) -> None:

@@ -44,25 +44,26 @@ def load(data: bytes, as_sent: bool = True) -> image.Image:
 
 
 @pytest.mark.parametrize(
-    ("data", "suffix"),
+    ("data", "suffix", "size"),
     [
-        (film(), ".mp4"),
-        (film(kind="webm"), ".webm"),
-        (film(kind="mov"), ".mov"),
-        (sound(), ".wav"),
-        (sound(kind="flac", codec="flac"), ".flac"),
+        (film(), ".mp4", (64, 48)),
+        (film(kind="webm"), ".webm", (64, 48)),
+        (film(kind="mov"), ".mov", (64, 48)),
+        (sound(), ".wav", (0, 0)),
+        (sound(kind="flac", codec="flac"), ".flac", (0, 0)),
     ],
     ids=["mp4", "webm", "mov", "wav", "flac"],
 )
-def test_a_video_or_sound_of_a_workflow_keeps_its_bytes(data: bytes, suffix: str) -> None:
+def test_a_video_or_sound_of_a_workflow_keeps_its_bytes(data: bytes, suffix: str, size: tuple[int, int]) -> None:
     taken = load(data)
-    assert (taken.data, taken.suffix) == (data, suffix)
+    assert (taken.data, taken.suffix, (taken.width, taken.height)) == (data, suffix, size)
 
 
 @pytest.mark.parametrize("data", [film(3), sound(3)], ids=["video", "sound"])
 def test_one_that_is_too_long_is_refused_with_the_limit(data: bytes) -> None:
     with pytest.raises(ImageRejected, match=r"longer than 2 s \(MAX_MEDIA_SECONDS\)"):
         load(data)
+    assert load(film(17 / 8)).suffix == ".mp4"  # its last frame is shown at 2 s
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,10 @@ def test_a_picture_may_not_be_as_large_as_a_video() -> None:
     picture = base64.b64encode(b"\x89PNG" + bytes(96)).decode()
     with pytest.raises(ImageRejected, match=r"has 100 bytes .* at most 99 .*MAX_IMAGE_MB"):
         image.load(picture, "image", settings, as_sent=True)
+    assert image.load(base64.b64encode(film()).decode(), "image", settings, as_sent=True).suffix == ".mp4"
+    small = SETTINGS.model_copy(update={"max_image_bytes": 99, "max_media_bytes": 1000})
+    with pytest.raises(ImageRejected, match=r"has 1001 bytes .* at most 1000 "):
+        image.load(base64.b64encode(bytes(1001)).decode(), "image", small, as_sent=True)
 
 
 def test_one_is_read_as_what_its_beginning_says_and_as_nothing_else() -> None:

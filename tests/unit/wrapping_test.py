@@ -102,6 +102,22 @@ def test_an_entry_of_images_that_is_no_object_is_named_as_that() -> None:
         parse({"workflow": GRAPH, "images": ["aW1h"]}, SETTINGS)
 
 
+@pytest.mark.parametrize("layers", [5, 6])
+def test_a_graph_is_looked_for_below_five_layers(layers: int) -> None:
+    workflow: Any = GRAPH
+    for _ in range(layers):
+        workflow = {"a": workflow, "b": 5}
+    assert (parse({"workflow": workflow}, SETTINGS).workflow == GRAPH) == (layers == 5)
+    job_input: Any = {"workflow": GRAPH}
+    for _ in range(layers):
+        job_input = {"input": job_input}
+    if layers == 5:
+        assert parse(job_input, SETTINGS).workflow == GRAPH
+    else:
+        with pytest.raises(InvalidInput):
+            parse(job_input, SETTINGS)
+
+
 def test_wrapping_without_end_is_a_refusal_and_no_crash() -> None:
     value: Any = {"workflow": {}}
     for _ in range(2000):

@@ -30,7 +30,7 @@ def of_fields(error: ValidationError, schemas: Mapping[str, Any], rules: Mapping
     schemas: the known fields' JSON schemas, for what a number or a choice must be.
     rules: what a field must be whose value is never repeated; nested ones as `images.name`.
     """
-    errors = error.errors(include_url=False, include_context=False)
+    errors = error.errors()
     faults: dict[str, str] = {}
     for item in errors[:MAX_FAULTS]:
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])

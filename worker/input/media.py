@@ -65,15 +65,14 @@ def look(data: bytes, max_pixels: int, max_seconds: float) -> Image:
 
 
 def _decode(container: Any, max_pixels: int, max_seconds: float) -> tuple[int, int]:
-    width = height = decoded = 0
+    frame, width, height = None, 0, 0
     for frame in container.decode():
-        decoded += 1
         width, height = max(width, getattr(frame, "width", 0)), max(height, getattr(frame, "height", 0))
         if width * height > max_pixels:
             raise Unfit("pixels", f"is {width}x{height} pixels")
         if (frame.time or 0) > max_seconds:
             raise Unfit("size", f"is longer than {max_seconds:g} s (MAX_MEDIA_SECONDS): cut it shorter")
-    if not decoded:
+    if frame is None:
         raise Unfit("broken", "nothing in it decodes")
     return width, height
 

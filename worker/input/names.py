@@ -83,7 +83,7 @@ SAME_CHOICE = {
 """What a choice's value means that is written otherwise; letters may be upper case."""
 NO_CHOICE = ("false", "none", "off", "no", "0", "1")
 """What stands for leaving out `upscale` or `interpolate`."""
-MAX_WORD = 5000
+MOST_NUMBER = 5000  # Python writes no number of thousands of digits
 MOST_UNKNOWN = 50  # fields that are looked at one by one
 SIZE = re.compile(r"\s*(\d{1,5})\s*[x*×]\s*(\d{1,5})\s*", re.IGNORECASE)  # noqa: RUF001  # people write the sign too
 UNSHOWN = ("image", "image_url", "prompt", "negative_prompt", "loras")
@@ -132,7 +132,7 @@ def find_unknown(given: Collection[str], known: Collection[str]) -> tuple[dict[s
         lowered = cut(name).lower()
         if near := NEAR_IN_MEANING.get(lowered):
             hints[cut(name)] = f"unknown field, did you mean {near}?"
-        elif close := difflib.get_close_matches(lowered, known, n=1, cutoff=NEAR_IN_SPELLING):
+        elif close := difflib.get_close_matches(lowered, known, cutoff=NEAR_IN_SPELLING):
             hints[cut(name)] = f"unknown field, did you mean {close[0]}?"
         else:
             others.append(cut(name))
@@ -152,10 +152,10 @@ def _read_choices(fields: dict[str, Any]) -> None:
 
 
 def _word(value: object) -> str:
-    """A short text or number as a word in lower case; empty for any other value."""
-    if isinstance(value, (int, float)) and abs(value) < MAX_WORD:
+    """A text or a small number as a word in lower case; empty for any other value."""
+    if isinstance(value, (int, float)) and abs(value) < MOST_NUMBER:
         return str(value).lower()
-    return value.strip().lower() if isinstance(value, str) and len(value) < MAX_WORD else ""
+    return value.strip().lower() if isinstance(value, str) else ""
 
 
 def _take(result: Understood, name: str, values: Mapping[str, Any]) -> None:

@@ -76,16 +76,15 @@ def _look(data: bytes, max_pixels: int, as_sent: bool) -> Image:
         header.verify()  # a PNG's checksums; it cannot be read on afterwards
     with Pillow.open(BytesIO(data), formats=formats) as picture:
         picture.load()
-        name, mode = str(picture.format), picture.mode
-        keep = as_sent and name != _HEIC
-        shown = picture if keep else _in_srgb(picture)
+        name = str(picture.format)
         ImageOps.exif_transpose(picture, in_place=True)
         width, height = picture.size
-        warnings = () if as_sent else _tell_losses(picture, frames)
-        if keep or (name in _SUFFIXES and mode in _PLAIN_MODES and not warnings and shown is picture):
+        if as_sent and name != _HEIC:
             return Image(data, _SUFFIXES.get(name, f".{name.lower()}"), width, height)
-        if shown is not picture:
-            shown = ImageOps.exif_transpose(shown)
+        shown = _in_srgb(picture)
+        warnings = () if as_sent else _tell_losses(picture, frames)
+        if name in _SUFFIXES and picture.mode in _PLAIN_MODES and not warnings and shown is picture:
+            return Image(data, _SUFFIXES[name], width, height)
         return Image(_write_png(shown if as_sent else to_rgb(shown)), ".png", width, height, warnings)
 
 

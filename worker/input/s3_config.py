@@ -75,7 +75,7 @@ def _resolve(endpoint: str, check: Callable[[], None]) -> tuple[str, ...]:
             port = url.port or (443 if url.scheme.lower() == "https" else 80)
             found.append(tuple(sdk.address_guard().resolve_and_validate(url.hostname or "", port)))
 
-    thread = threading.Thread(target=look, name="resolve", daemon=True)  # a resolver cannot be told to stop
+    thread = threading.Thread(target=look, daemon=True)  # a resolver cannot be told to stop
     thread.start()
     end = time.monotonic() + RESOLVE_SECONDS
     while thread.is_alive() and time.monotonic() < end:

@@ -65,8 +65,8 @@ def _decode(source: str, field: str, limit: float) -> bytes:
     if prefix is None and source[:5].lower() == "data:":
         raise rejected(field, 'is a data URI without ";base64,"; send data:image/png;base64,...')
     text = _heal(source[prefix.end() :] if prefix else source)
-    if len(text) * 3 // 4 > limit:
-        raise rejected(field, too_large(len(text) * 3 // 4, limit))
+    if (size := len(text) * 3 // 4) > limit:
+        raise rejected(field, too_large(size, limit))
     try:
         return _decode_strictly(text)
     except ValueError as error:
@@ -81,7 +81,7 @@ def _decode_strictly(text: str) -> bytes:
     """Base64 without padding; ValueError for anything else. b64decode's own check takes longer than the decoding."""
     data = binascii.a2b_base64(text + "=" * (-len(text) % 4))
     if len(text) % 4 == 1 or len(data) != len(text) * 3 // 4:  # it leaves out what is not base64
-        raise ValueError("not base64")
+        raise ValueError
     return data
 
 
