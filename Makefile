@@ -61,6 +61,8 @@ bench: $(VENV)/dev ## what the worker adds to ComfyUI's own time, and its cold s
 	@$(PY) -m bench
 
 mutants: $(VENV)/dev $(VENV)/mutants ## which small changes of worker/ no test notices (in a container: one may remove any file; 4 hours on 2 busy cores; ONLY= names modules: worker.graph.guard*)
+	@[ "$$(id -u)" != 0 ] || [ "$(AS_ROOT)" ] || { \
+		echo "a change may delete any file that you may: run it as another user, or in a throwaway container with AS_ROOT=1"; exit 1; }
 	@$(VENV)/bin/mutmut run $(ONLY)
 	@$(VENV)/bin/mutmut results
 	@$(VENV)/bin/mutmut results --all true | awk -F. '!/not checked/ {made[$$2]++; left[$$2] += /: (survived|no tests)$$/} \

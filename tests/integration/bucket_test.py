@@ -312,7 +312,7 @@ class TestDelivery:
         "BUCKET_ACCESS_KEY_ID": "a",
         "BUCKET_SECRET_ACCESS_KEY": "b",
         "BUCKET_NAME": "clips",
-        "VOLUME_DIR": "/none",
+        "VOLUME_DIR": "/dev/null/none",
     }
     FILES: ClassVar = [OutputFile("a.png", b"no picture"), OutputFile("clip.mp4", CLIP)]
 

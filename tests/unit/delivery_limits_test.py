@@ -42,10 +42,13 @@ def test_a_reply_may_be_as_long_as_the_platform_takes_by_that_route_and_no_longe
     assert caught.value.details["limit_bytes"] < limit
 
 
-@pytest.mark.parametrize("job_id", ["../../escaped", "/nowhere", "a/b", "..", "x" * 1000, "\0", "\n", "猫", {"a": 1}])
+@pytest.mark.parametrize(
+    "job_id", ["../../escaped", "{0}/escaped", "a/b", "..", "x" * 1000, "\0", "\n", "猫", {"a": 1}]
+)
 def test_a_jobs_id_is_one_folder_below_outputs(tmp_path: Path, job_id: object) -> None:
     settings = config.read({"VOLUME_DIR": str(tmp_path / "volume")})
     (tmp_path / "volume").mkdir()
+    job_id = job_id.format(tmp_path) if isinstance(job_id, str) else job_id
     delivery = Delivery({"id": job_id}, parse(small_job(delivery="volume"), settings), settings, threading.Event())
     delivery.send([OutputFile("clip.mp4", b"x")], {"warnings": []})
     (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
@@ -130,8 +133,8 @@ def test_a_way_that_fails_is_told_and_the_next_is_taken_and_all_failures_are_one
         assert caught.value.details == {"limit_bytes": 99, "video_bytes": 1, "image_bytes": 0}
 
 
-def test_a_workflows_images_go_in_a_list_as_saved() -> None:
-    settings = config.read({})
+def test_a_workflows_images_go_in_a_list_as_saved(tmp_path: Path) -> None:
+    settings = config.read({"VOLUME_DIR": str(tmp_path / "none")})
     request = parse({"workflow": {"1": {"class_type": "SaveImage", "inputs": {}}}}, settings)
     answer = Delivery({"id": "a"}, request, settings, threading.Event()).send(
         [OutputFile("a.png", base64.b64decode(gradient()))], {"warnings": []}

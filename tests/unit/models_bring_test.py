@@ -243,11 +243,30 @@ def test_the_memory_of_a_container_limits_reading_ahead(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.current").write_text("2000\n")
     assert bring.available_memory(meminfo, tmp_path) == 3000
+    (tmp_path / "memory.current").write_text("6000\n")
+    assert bring.available_memory(meminfo, tmp_path) == 0
+    (tmp_path / "memory.max").write_text("9000000\n")
+    assert bring.available_memory(meminfo, tmp_path) == 1000 * 1024
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("7000\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("1000\n")
+    assert bring.available_memory(meminfo, tmp_path) == 6000
 
 
 def test_check_fails_where_a_model_is_missing(place: Place) -> None:
     fill(place.target)
     settings = config.read_models(place.environ)
-    assert bring.check(settings)
-    (place.target / VAE.path).unlink()
-    assert not bring.check(settings)
+    assert bring.check(settings) is True
+    for model in MODELS:
+        (place.target / model.path).rename(place.target / "away")
+        assert bring.check(settings) is False
+        (place.target / "away").rename(place.target / model.path)
+
+
+def test_a_copy_that_fails_leaves_no_part_and_tells_which_file_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    copies = [Copy(tmp_path / name, tmp_path / "target" / name) for name in ("a", "b")]
+    with pytest.raises(FileNotFoundError) as caught:
+        transfer.copy(copies, 1, lambda item: None, transfer.Counter())
+    assert caught.value.filename == str(tmp_path / "b")
+    assert list((tmp_path / "target").iterdir()) == []

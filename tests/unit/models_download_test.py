@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ from tests.model_files import MODELS, VAE, make_model
 from worker import config
 from worker.catalogue import CATALOGUE, MODEL_URLS
 from worker.errors import ModelError
-from worker.models import bring, download
+from worker.models import bring, download, source, transfer, volume
 from worker.models.download import stage
 
 SIZE = 1_000_000
@@ -49,6 +49,8 @@ class Server:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path and Range of each request."""
     tokens: set[str] = field(default_factory=set)
+    encodings: set[str] = field(default_factory=set)
+    """Those accepted by whoever asked for a file."""
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -67,6 +69,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         first_look = self.headers.get("Range") == "bytes=0-0"
         if not first_look:
             state.requests.append((self.command, self.path, self.headers.get("Range", "")))
+            state.encodings.add(self.headers.get("Accept-Encoding", ""))
         state.tokens.add(self.headers.get("Authorization", ""))
         content = state.files.get(name)
         refused, state.refusals = state.refusals > 0, max(state.refusals - (not first_look), 0)
@@ -131,11 +134,55 @@ def assert_all_are_whole(folder: Path, server: Server) -> None:
 
 
 def test_what_the_volume_lacks_is_downloaded_and_kept_there(
-    tmp_path: Path, environ: dict[str, str], server: Server
+    tmp_path: Path, environ: dict[str, str], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     bring_models(environ)
     assert_all_are_whole(tmp_path / "target", server)
     assert_all_are_whole(tmp_path / "volume", server)
+    assert server.encodings == {"identity"}
+    assert "download: done, 0.01 GB in" in caplog.text  # of how many is not known
+
+
+def test_a_volume_that_refuses_files_is_not_the_place_for_a_model(
+    tmp_path: Path, environ: dict[str, str], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = (tmp_path / "volume", os.W_OK)
+    monkeypatch.setattr(source, "os", SimpleNamespace(W_OK=os.W_OK, access=lambda *asked: asked != refused))
+    bring_models(environ)
+    assert_all_are_whole(tmp_path / "target", server)
+    assert list((tmp_path / "volume").rglob("*.safetensors")) == []
+
+
+@pytest.mark.parametrize(("free", "on_volume"), [(999, False), (1000, True)])
+def test_a_volume_without_room_for_a_model_is_not_its_place(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, free: int, on_volume: bool
+) -> None:
+    monkeypatch.setattr(source, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=free)))
+    model, settings = replace(VAE, size=1000), config.read_models(environ)
+    place = source._choose_place(model, volume.Search(), settings)
+    assert place == (tmp_path / "volume" / "models" if on_volume else tmp_path / "target") / VAE.path
+
+
+def test_a_models_folder_without_room_is_told_before_anything_is_asked_for(
+    tmp_path: Path, environ: dict[str, str], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "room", lambda _: 999)
+    settings = config.read_models(environ)
+    model = replace(VAE, size=1000, url=f"{server.url}/{VAE.name}", sha256=None)
+    on_volume = tmp_path / "volume" / VAE.name
+    assert source._fetch(model, on_volume, settings) == on_volume
+    server.requests = []
+    with pytest.raises(ModelError, match="has no space for"):
+        source._fetch(model, settings.target / model.path, settings)
+    assert server.requests == []
+
+
+def test_after_a_failure_no_other_download_begins(environ: dict[str, str], server: Server) -> None:
+    server.delay, server.files[MODELS[0].name] = 0.3, b"<html>"
+    with pytest.raises(ModelError, match="is a web page"):
+        bring_models(environ)
+    time.sleep(1)
+    assert len(server.requests) < len(MODELS)
 
 
 def test_without_a_volume_models_are_downloaded_to_comfyuis_folder(
@@ -288,13 +335,18 @@ def test_a_server_that_is_asked_too_often_is_asked_again_when_it_says(
     assert_all_are_whole(tmp_path / "volume", server)
 
 
-def test_a_hub_that_cannot_be_reached_is_told_once_for_all_models_with_what_to_do(environ: dict[str, str]) -> None:
+def test_a_hub_that_cannot_be_reached_is_told_once_for_all_models_with_what_to_do(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=waited.append))
     places = {name: environ[name] for name in ("VOLUME_DIR", "MODELS_DIR")}
     with pytest.raises(ModelError) as failure:
         bring.bring(config.read_models({**places, "HF_ENDPOINT": "http://127.0.0.1:9"}))
     names = ", ".join(model.name for model in MODELS)
     advice = "check the network, or put the file on the volume"
     assert failure.value.message == f"{names}: http://127.0.0.1:9 cannot be reached (ConnectionError): {advice}"
+    assert waited == [0.5] * len(MODELS)
 
 
 def test_two_workers_on_one_volume_download_each_file_once(
@@ -329,9 +381,10 @@ def own(tmp_path: Path, environ: dict[str, str], server: Server) -> Path:
 
 
 def test_without_hunyuan_the_owners_files_alone_are_brought(
-    tmp_path: Path, environ: dict[str, str], server: Server, own: Path
+    tmp_path: Path, environ: dict[str, str], server: Server, own: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bring_models(environ)
+    assert "download: done, 0.00 GB in" in caplog.text  # of how many is not known
     assert {path.name for path in (tmp_path / "target").rglob("*") if path.is_file()} == {"style.pth"}
     assert (tmp_path / "volume" / "models" / "upscale_models" / "style.pth").read_bytes() == STYLE
     assert [path for _, path, _ in server.requests] == ["/style.pth"]
@@ -373,14 +426,14 @@ def test_a_server_that_breaks_off_at_once_is_given_up_with_what_happened(
     assert len(server.requests) == 5
 
 
-@pytest.mark.parametrize("status", [400, 410, 499])
+@pytest.mark.parametrize(("status", "asked"), [(400, 0), (410, 0), (499, 0), (416, 1)])
 def test_a_refusal_is_final_and_told_before_anything_is_downloaded(
-    environ: dict[str, str], server: Server, own: Path, status: int
+    environ: dict[str, str], server: Server, own: Path, status: int, asked: int
 ) -> None:
     server.status = status
     with pytest.raises(ModelError, match=rf"^style.pth: {server.url}/style.pth answers {status}$"):
         bring_models(environ)
-    assert server.requests == []
+    assert len(server.requests) == asked  # a first look at an empty file is answered 416
 
 
 def test_a_transfer_that_breaks_off_often_but_goes_on_each_time_arrives(

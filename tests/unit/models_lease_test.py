@@ -6,8 +6,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from tests.helpers import wait_until
+from worker.models import lease
 from worker.models.lease import hold
 
 
@@ -73,6 +77,27 @@ def test_of_two_that_take_over_an_abandoned_lease_the_last_one_holds_it(tmp_path
         ended = time.monotonic()
         path.unlink()
         assert first.result(timeout=10) >= ended
+
+
+@pytest.mark.parametrize(
+    ("touched", "waits", "abandoned"),
+    [({}, 3, True), ({2: (2, 2)}, 5, True), ({1: None}, 1, False), ({0: None}, 0, False)],
+)
+def test_a_lease_is_looked_at_five_times_a_beat_until_it_is_stale_or_free(
+    touched: dict[int, tuple[int, int] | None], waits: int, abandoned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    state: list[tuple[int, int] | None] = [(1, 1)]
+
+    def look(_: Path) -> tuple[int, int] | None:
+        state.append(touched.get(len(slept), state[-1]))
+        return state[-1]
+
+    clock = SimpleNamespace(sleep=slept.append, monotonic=lambda: sum(slept))
+    monkeypatch.setattr(lease, "time", clock)
+    monkeypatch.setattr(lease, "_touched", look)
+    assert lease._is_abandoned(Path("a.lease"), beat=5, stale=3) is abandoned
+    assert slept == [1] * waits
 
 
 def start_holder(path: Path) -> subprocess.Popen[str]:

@@ -95,8 +95,10 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_added_files_are_brought_beside_what_is_listed_by_hand(tmp_path: Path, add: Any) -> None:
     write(tmp_path, STYLE, sets={"mine": [STYLE["name"]]})
     assert add("https://huggingface.co/org/repo/resolve/main/a%20b.safetensors?download=true", "checkpoints") == 0
-    assert add("https://example.com/models/12345", "loras/new", "--name", 'odd "name".safetensors') == 0
-    assert chosen(tmp_path, MODEL_SETS="none") == {"a b.safetensors", 'odd "name".safetensors'}
+    odd = ['odd "name".safetensors', "gr\u00fcn \U0001f600.safetensors"]
+    for name in odd:
+        assert add("https://example.com/models/12345", "loras/new", "--name", name) == 0
+    assert chosen(tmp_path, MODEL_SETS="none") == {"a b.safetensors", *odd}
 
 
 def test_what_cannot_be_added_leaves_the_list_as_it_was(tmp_path: Path, add: Any) -> None:
@@ -178,3 +180,10 @@ def test_a_file_is_added_with_all_that_was_given(tmp_path: Path, add: Any) -> No
     )
     with pytest.raises(SystemExit):
         add("https://example.com/a.pth")
+
+
+def test_the_programs_help_shows_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        program.main(["--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: python -m worker.models [")

@@ -59,8 +59,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--state", type=Path, help="a file that gets `ready`, or the reason why not")
     add = commands.add_parser("add", help="list a file of your own in models.toml", description="see docs/MODELS.md")
-    add.add_argument("url", metavar="URL")
-    add.add_argument("folder", metavar="FOLDER", help="ComfyUI's folder for it below models/, such as loras")
+    add.add_argument("url")
+    add.add_argument("folder", help="ComfyUI's folder for it below models/, such as loras")
     add.add_argument("--name", help="its file name; by default the last part of the URL")
     add.add_argument("--sha256", help="what the download must have")
     return parser.parse_args(arguments)
@@ -115,7 +115,7 @@ def _find_typo(folder: str) -> str | None:
     first, *below = folder.split("/")
     if first == "models" and below:
         return f"FOLDER: is below models/ already: {'/'.join(below)}"
-    near = difflib.get_close_matches(first.lower(), COMFYUI_FOLDERS, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(first.lower(), COMFYUI_FOLDERS, cutoff=0.8)
     if near and first not in COMFYUI_FOLDERS:
         return f"FOLDER: ComfyUI has no {first!r} below models/; did you mean {near[0]}?"
     return None

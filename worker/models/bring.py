@@ -34,18 +34,7 @@ def bring(settings: ModelSettings) -> None:
 
 def check(settings: ModelSettings) -> bool:
     """Log the state of every model in place; True: all are whole."""
-    faults = 0
-    for model in own.chosen(settings):
-        path = settings.target / model.path
-        fault = find_fault(path, model)
-        faults += bool(fault)
-        if fault:
-            log.error("%s %s", path, fault)
-        elif note := note_size(path, model):
-            log.warning("%s %s", path, note)
-        else:
-            log.info("%s is whole", model.path)
-    return not faults
+    return all([_is_whole(settings.target / model.path, model) for model in own.chosen(settings)])  # noqa: C419 - each
 
 
 def warm(settings: ModelSettings) -> None:
@@ -61,7 +50,7 @@ def warm(settings: ModelSettings) -> None:
 
 def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that the page cache may take: of the machine, or of the container where that is less."""
-    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
     available = int(fields["MemAvailable"].split()[0]) * 1024
     for limit, used in (
         ("memory.max", "memory.current"),
@@ -70,6 +59,17 @@ def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path(
         if (cgroup / limit).exists() and (text := (cgroup / limit).read_text().strip()) != "max":
             available = min(available, int(text) - int((cgroup / used).read_text()))
     return max(available, 0)
+
+
+def _is_whole(path: Path, model: ModelFile) -> bool:
+    if fault := find_fault(path, model):
+        log.error("%s %s", path, fault)
+        return False
+    if note := note_size(path, model):
+        log.warning("%s %s", path, note)
+    else:
+        log.info("%s is whole", model.path)
+    return True
 
 
 def _put(copies: Mapping[Copy, ModelFile], settings: ModelSettings) -> None:

@@ -24,6 +24,7 @@ MOST_WAIT = 60  # seconds, whatever a server asks for
 TIMEOUT = (10, 60)  # to connect, and between two pieces; seconds
 PROBE_TIMEOUT = (5, 20)  # the same, for a first look
 PIECE = 128 * 2**10  # what a broken transfer loses at most
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 log = logging.getLogger("models")
 
 
@@ -152,14 +153,14 @@ def _fetch_url(model: ModelFile, staging: Path) -> Path:
 
 
 def _try_url(model: ModelFile, staging: Path) -> Path:
-    with requests.get(model.url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as reply:
+    with requests.get(model.url, stream=True, timeout=TIMEOUT, headers=_AS_IT_IS) as reply:
         _check_status(model, reply)
         version = reply.headers.get("ETag") or reply.headers.get("Last-Modified") or ""
-        part = staging / hashlib.sha256(f"{model.url} {version}".encode()).hexdigest()[:16]
+        part = staging / hashlib.sha256(f"{model.url} {version}".encode()).hexdigest()
         done = part.stat().st_size if part.exists() else 0
         if not done:
             return _write(reply, part, 0)
-    headers = {"Accept-Encoding": "identity", "Range": f"bytes={done}-"}
+    headers = {**_AS_IT_IS, "Range": f"bytes={done}-"}
     with requests.get(model.url, stream=True, timeout=TIMEOUT, headers=headers) as reply:
         if reply.status_code == requests.codes.requested_range_not_satisfiable:
             return part  # nothing is missing

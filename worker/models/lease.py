@@ -30,7 +30,7 @@ def hold(path: Path, beat: float = BEAT, stale: float = STALE) -> Iterator[None]
     owner = uuid.uuid4().hex
     _acquire(path, owner, beat, stale)
     stop = threading.Event()
-    heart = threading.Thread(target=_keep, args=(path, owner, stop, beat), name="lease", daemon=True)
+    heart = threading.Thread(target=_keep, args=(path, owner, stop, beat), daemon=True)
     heart.start()
     try:
         yield

@@ -76,7 +76,7 @@ def read(settings: ModelSettings) -> OwnModels:
     """The owner's files and sets, none where there is no models.toml; raises ConfigError naming what is wrong in it."""
     path = place(settings)
     try:
-        content = tomli.loads(path.read_text(encoding="utf-8"))
+        content = tomli.loads(path.read_bytes().decode())
         own = OwnModels.model_validate(content)
     except FileNotFoundError:
         if settings.own:
@@ -96,12 +96,15 @@ def add(file: OwnFile, settings: ModelSettings) -> Path:
     path, own = place(settings), read(settings) if place(settings).exists() else OwnModels()
     if fault := _find_fault(OwnModels(file=(*own.file, file), sets=own.sets)):
         raise ConfigError(f"{path}: {fault}")
-    # A JSON string is a TOML string.
-    fields = [f"{name} = {json.dumps(value)}" for name, value in file.model_dump(exclude_none=True).items()]
+    # A JSON string is a TOML string, but for pairs of surrogates.
+    fields = [
+        f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        for name, value in file.model_dump(exclude_none=True).items()
+    ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as toml:
-            toml.write("\n".join(["\n[[file]]", *fields]) + "\n")
+        with path.open("ab") as toml:
+            toml.write(("\n".join(["\n[[file]]", *fields]) + "\n").encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     return path

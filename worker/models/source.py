@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 
 from worker.catalogue import ModelFile
@@ -42,7 +41,7 @@ def _download(searches: Mapping[ModelFile, volume.Search], settings: ModelSettin
     targets = {model: _choose_place(model, search, settings) for model, search in searches.items()}
     known = [model.size for model in targets if model.size]
     total = sum(known) if len(known) == len(targets) else 0
-    pool = ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download")
+    pool = ThreadPoolExecutor(DOWNLOADS)
     with transfer.report("download", total, lambda: _bytes_of(list(targets.values()))):
         running = {pool.submit(_fetch, model, target, settings): model for model, target in targets.items()}
         try:
@@ -56,10 +55,10 @@ def _refuse_obstacles(models: Sequence[ModelFile], settings: ModelSettings) -> N
     from worker.models.download import find_obstacle
 
     faults: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(len(models), thread_name_prefix="probe") as pool:
-        for model, fault in zip(models, pool.map(partial(find_obstacle, settings=settings), models), strict=True):
+    with ThreadPoolExecutor(len(models)) as pool:
+        for name, fault in pool.map(lambda model: (model.name, find_obstacle(model, settings)), models):
             if fault:
-                faults.setdefault(fault, []).append(model.name)
+                faults.setdefault(fault, []).append(name)
     if faults:
         raise ModelError("; ".join(f"{', '.join(names)}: {fault}" for fault, names in faults.items()))
 

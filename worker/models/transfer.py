@@ -102,7 +102,7 @@ def report(verb: str, total: int, measure: Callable[[], int], every: float = 5.0
         while not stop.wait(every):
             log.info("%s: %s", verb, line())
 
-    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread = threading.Thread(target=tell, daemon=True)
     thread.start()
     try:
         yield
@@ -115,7 +115,7 @@ def report(verb: str, total: int, measure: Callable[[], int], every: float = 5.0
 @contextlib.contextmanager
 def _pool(streams: int) -> Iterator[ThreadPoolExecutor]:
     """A pool that drops what has not begun when something fails."""
-    pool = ThreadPoolExecutor(streams, thread_name_prefix="stream")
+    pool = ThreadPoolExecutor(streams)
     try:
         yield pool
     finally:

@@ -20,8 +20,8 @@ def keep(parent: Path, name: str, files: Mapping[str, bytes]) -> list[Path]:
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            (partial / name).write_bytes(data)
+        for filename, data in files.items():
+            (partial / filename).write_bytes(data)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except (OSError, ValueError) as error:  # ValueError: a name that no disk takes
@@ -29,7 +29,7 @@ def keep(parent: Path, name: str, files: Mapping[str, bytes]) -> list[Path]:
         log.warning("cannot write to %s: %s", folder, error)
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise OutputFailed(f"its files cannot be written: {reason}") from error
-    return [folder / name for name in files]
+    return [folder / filename for filename in files]
 
 
 def is_writable(folder: Path) -> bool:
