@@ -543,7 +543,7 @@ def test_spaces_are_plus_signs_or_between_lines_of_one_length(text: str, healed:
     assert _heal(text) == healed
 
 
-@pytest.mark.parametrize("text", [f"{TEXT.rstrip('=')}!", "AAAA!", "AAA!", "A", "AA\0A", "\u00e9AAA"])
+@pytest.mark.parametrize("text", [f"{TEXT.rstrip('=')}!", "AAAA!", "AAA!", "A", "AA\0A", "\u00e9AAA"], ids=range(6))
 def test_text_with_a_letter_too_many_is_no_base64(text: str) -> None:
     assert "neither base64" in refusal(text)
 
@@ -558,6 +558,7 @@ def test_text_with_a_letter_too_many_is_no_base64(text: str) -> None:
         ("dead", "", "memory it may take; at most 0.003 megapixels"),
         ("broken", "OSError", f"damaged ({len(PNG)} bytes)"),
     ],
+    ids=range(6),
 )
 def test_what_the_decoder_says_is_told_with_what_is_allowed(
     kind: str, text: str, words: str, monkeypatch: pytest.MonkeyPatch
