@@ -78,4 +78,4 @@ class Thread(decoder._Child):
         self._line, other = socket.socketpair()
         self._line.settimeout(decoder.TICK)
         self._process = cast(Any, SimpleNamespace(poll=lambda: None, kill=lambda: None, wait=lambda: None))
-        threading.Thread(target=decoder._serve, args=[other], daemon=True).start()
+        threading.Thread(target=decoder._serve, args=[other, os.getppid()], daemon=True).start()
